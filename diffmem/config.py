@@ -226,7 +226,7 @@ class Config:
         for name, values in (("train.t", (self.train.t,)), ("eval.t", self.eval.t)):
             for value in values:
                 if value is not None and value > last:
-                    raise InputError(f"{option}={value} is past the last diffusion time {last} (diffusion.T - 1).")
+                    raise InputError(f"{name}={value} is past the last diffusion time {last} (diffusion.T - 1).")
         if self.sampler.calls > self.diffusion.T:
             raise InputError(
                 f"sampler.calls={self.sampler.calls} is more than the diffusion.T={self.diffusion.T} times there are."

@@ -49,7 +49,7 @@ def unknown_key(key: str, known: Iterable[str]) -> InputError:
 
 
 def build(cls: type[T], mapping: Mapping[str, Any], prefix: str = "") -> T:
-    """An instance of the dataclass `cls`, nested ones included. Raises InputError for a key or value that does not fit."""
+    """An instance of dataclass `cls`, nested ones included. Raises InputError where a key or value does not fit."""
     hints = typing.get_type_hints(cls)
     fields = {entry.name: entry for entry in dataclasses.fields(typing.cast(Any, cls))}
     for name in mapping:
