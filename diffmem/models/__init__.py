@@ -1,0 +1,27 @@
+"""Noise predictors. Every model is called as `model(x, t)` -> epsilon.
+
+x: [B, C, H, W], or [B, d] for the residual MLP; t: int64 [B]; epsilon has the shape of x.
+"""
+
+from torch import nn
+
+from diffmem.config import ModelConfig
+from diffmem.models.unet import UNet
+
+MODELS = {"unet": UNet}
+
+
+def build(cfg: ModelConfig, shape: tuple[int, ...]) -> nn.Module:
+    """A freshly initialized model, on the CPU and in train mode; torch's global seed decides its weights.
+
+    Args:
+        cfg: which network, and its size.
+        shape: of one datum, (C, H, W) or (d,).
+
+    Returns:
+        `model(x, t)` -> epsilon.
+
+    Raises:
+        InputError: the options do not fit together.
+    """
+    return MODELS[cfg.name](cfg, shape)
