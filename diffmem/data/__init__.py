@@ -9,13 +9,16 @@ from functools import lru_cache
 from pathlib import Path
 
 from diffmem.config import DataConfig
-from diffmem.data import digits, mixture
+from diffmem.data import celeba, digits, fashion_mnist, image_folder, mixture
 from diffmem.data.dataset import Dataset, Split, outside_test, split
 
 __all__ = ["Dataset", "Split", "load", "outside_test", "split"]
 
 LOADERS = {
     "digits": digits.load,
+    "fashion_mnist": fashion_mnist.load,
+    "image_folder": image_folder.load,
+    "celeba": celeba.load,
     "mixture": mixture.load,
 }
 

@@ -106,6 +106,16 @@ def check_subset(dataset: Dataset, cfg: DataConfig) -> None:
     )
 
 
+def test_count_of(cfg: DataConfig, count: int) -> int:
+    """Size of the test split of `count` images: 2048, or the last half of fewer than 2050.
+
+    Raises InputError where there are fewer than two to train on and two to test on.
+    """
+    if count < 4:
+        raise InputError(f"data.root={cfg.root} holds {count} images: give at least 4, two to train on, two to test.")
+    return TEST_COUNT if count >= TEST_COUNT + 2 else count // 2
+
+
 def check_shape(cfg: DataConfig, shape: tuple[int, int, int]) -> None:
     """Raises InputError where `cfg` asks for images of another shape than the (C, H, W) the set has."""
     for option, value, has in (("size", cfg.size, shape[-1]), ("channels", cfg.channels, shape[0])):

@@ -1,0 +1,75 @@
+"""Any folder of JPEG and PNG images, nested folders too: square, gray or RGB, in natural order of their names.
+
+Prepared once (`images.py` says how) into a checksummed cache that is mapped from disk, so neither a second run nor
+a large folder costs decoding or memory. The key is the folder, its listing (names, sizes, mtimes) and the recipe.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from diffmem.config import DataConfig
+from diffmem.data import images
+from diffmem.data.cache import prepared
+from diffmem.data.dataset import Dataset, check_unused, test_count_of
+from diffmem.errors import InputError
+
+BLOCK = 64  # images that one thread decodes at a time
+log = logging.getLogger(__name__)
+
+
+def load(cfg: DataConfig) -> Dataset:
+    """All images under `data.root` at `data.size` and `data.channels`.
+
+    The test split is the last 2048, or the last half where there are fewer than 2050 images. Raises InputError for a
+    missing, empty or unreadable folder, and for an image that can't be decoded.
+    """
+    if cfg.root is None:
+        raise InputError("data.root=null: set data.root to a folder of JPEG or PNG images.")
+    return load_folder(cfg, source=f"images in {cfg.root}", licence="the user's own images: theirs to say")
+
+
+def load_folder(cfg: DataConfig, *, source: str, licence: str) -> Dataset:
+    """The folder `cfg.root` as a data set with this provenance."""
+    check_unused(cfg, "dim", "mu", "sigma")
+    if cfg.root is None or cfg.size is None or cfg.channels is None:
+        raise InputError(f"{cfg.name} needs data.root, data.size and data.channels: such as a folder, 32 and 3.")
+    root, size, channels = Path(cfg.root), cfg.size, cfg.channels
+    listing = images.list_images(root)
+    names = [name for name, _, _ in listing]
+    shape = (len(names), channels, size, size)
+    recipe = {
+        "root": str(root),
+        "listing_sha256": hashlib.sha256(json.dumps(listing).encode()).hexdigest(),
+        "size": size,
+        "channels": channels,
+        "how": images.RECIPE,
+    }
+    test_count = test_count_of(cfg, len(names))
+    stored, sha256 = prepared("image_folder", recipe, shape, lambda: _decode_all(root, names, size, channels))
+    return Dataset(
+        name=cfg.name,
+        stored=stored,
+        levels=255,
+        test_count=test_count,
+        sha256=sha256,
+        source=source,
+        licence=licence,
+    )
+
+
+def _decode_all(root: Path, names: list[str], size: int, channels: int) -> Iterator[np.ndarray]:
+    """Blocks of uint8 [BLOCK, channels, size, size] in order; decoding runs in threads (Pillow lets go of the lock)."""
+    log.info("preparing %d images of %s once", len(names), root)
+
+    def block(start: int) -> np.ndarray:
+        return np.stack([images.decode(root / name, size, channels) for name in names[start : start + BLOCK]])
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(block, range(0, len(names), BLOCK))
