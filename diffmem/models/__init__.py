@@ -3,12 +3,20 @@
 x: [B, C, H, W], or [B, d] for the residual MLP; t: int64 [B]; epsilon has the shape of x.
 """
 
+from collections.abc import Callable
+
 from torch import nn
 
 from diffmem.config import ModelConfig
+from diffmem.models.resmlp import ResMLP
 from diffmem.models.unet import UNet
+from diffmem.models.unet_reference import UNetReference
 
-MODELS = {"unet": UNet}
+MODELS: dict[str, Callable[[ModelConfig, tuple[int, ...]], nn.Module]] = {
+    "unet": UNet,
+    "unet_reference": UNetReference,
+    "resmlp": ResMLP,
+}
 
 
 def build(cfg: ModelConfig, shape: tuple[int, ...]) -> nn.Module:

@@ -28,7 +28,7 @@ class UNet(nn.Module):
 
     def __init__(self, cfg: ModelConfig, shape: tuple[int, ...]) -> None:
         super().__init__()
-        from diffusers import UNet2DModel  # takes seconds to import
+        from diffusers.models.unets.unet_2d import UNet2DModel  # takes seconds to import
 
         levels = range(1, len(cfg.multipliers) + 1)
         channels = tuple(cfg.width * multiplier for multiplier in cfg.multipliers)

@@ -1,0 +1,68 @@
+"""The study's residual MLP for points of a Gaussian mixture.
+
+Bonnaire et al. 2025 (arXiv 2505.17638): x [B, d] -> Linear(d, W), `blocks` times
+
+    h = LayerNorm(h + L2 GELU(L1 (h + e_t))),
+
+then Linear(W, d). The time embedding e_t interleaves cosines and sines of t at frequencies 10000^(-2j / W) and enters
+every block.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diffmem.config import ModelConfig
+from diffmem.errors import InputError
+
+
+class Block(nn.Module):
+    """h [B, W], embedding [B, W] -> [B, W]."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(width, width)
+        self.linear2 = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        out: Tensor = self.norm(h + self.linear2(F.gelu(self.linear1(h + embedding))))
+        return out
+
+
+class ResMLP(nn.Module):
+    """The residual MLP.
+
+    Args:
+        cfg: `width` and `blocks`.
+        shape: (d,) of one point.
+
+    Raises:
+        InputError: an option of the U-Nets is set, which would do nothing here.
+    """
+
+    def __init__(self, cfg: ModelConfig, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        for name in ("multipliers", "attention", "dropout"):
+            if value := getattr(cfg, name):
+                raise InputError(f"model.{name}={value} is an option of the U-Nets and resmlp has none: leave it out.")
+        self.width = cfg.width
+        self.first = nn.Linear(shape[0], cfg.width)
+        self.blocks = nn.ModuleList(Block(cfg.width) for _ in range(cfg.blocks))
+        self.last = nn.Linear(cfg.width, shape[0])
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """epsilon [B, d] of x [B, d] at diffusion times t, int64 [B]."""
+        embedding = interleaved_sinusoid(t, self.width)
+        h = self.first(x)
+        for block in self.blocks:
+            h = block(h, embedding)
+        epsilon: Tensor = self.last(h)
+        return epsilon
+
+
+def interleaved_sinusoid(t: Tensor, width: int) -> Tensor:
+    """cos(t f_0), sin(t f_0), cos(t f_1), ... with f_j = 10000^(-2j / width): float32 [B, width] of t [B]."""
+    pairs = torch.arange((width + 1) // 2, dtype=torch.float32, device=t.device)
+    angles = t.float()[:, None] * 10000.0 ** (-2 * pairs / width)  # [B, ceil(width / 2)]
+    return torch.stack([angles.cos(), angles.sin()], dim=-1).flatten(1)[:, :width]
