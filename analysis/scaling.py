@@ -1,0 +1,271 @@
+"""Power laws of training times, with censored runs kept as such.
+
+    log τ = log C + α log n + β log W + σ z,   z ~ N(0, 1)
+
+A time known only to lie beyond a step counts with the probability that it does (Tobin 1958): see `tobit`.
+
+The interval is α ± q s, q Student's quantile with N - k degrees of freedom, N the reached runs and k the coefficients.
+From 8 reached runs on, s comes from resampling whole runs (a percentile interval of the same resamples covers 0.88 to
+0.94 at 8 to 30 runs, instead of 0.95); below, from the observed information, with N / (N - k) for small samples.
+
+B resamples, N runs, k coefficients.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri, stdtr, stdtrit
+
+from diffmem.errors import InputError
+
+from .tobit import SHARPEST, Array, fit_tobit, outer
+
+Z = float(ndtri(0.975))
+FEW = 8  # reached runs from which the interval comes from resampling
+CENSORING = {"reached": 0, "right": 1, "left": -1}
+
+
+class LawRefused(ValueError):
+    """Too little to fit a law on. `n_runs`, `n_reached` and the `distinct_n` of the reached runs are what there is."""
+
+    def __init__(self, message: str, *, n_runs: int, n_reached: int, distinct_n: Sequence[float]) -> None:
+        super().__init__(message)
+        self.n_runs = n_runs
+        self.n_reached = n_reached
+        self.distinct_n = tuple(distinct_n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerLaw:
+    """τ = exp(log_c) n^alpha W^beta with 95% intervals; `scatter` is the standard deviation of log τ.
+
+    `beta` and its interval are NaN where W does not vary. `method`: "resampled runs" or "observed information".
+    """
+
+    alpha: float
+    alpha_low: float
+    alpha_high: float
+    beta: float
+    beta_low: float
+    beta_high: float
+    log_c: float
+    scatter: float
+    p_alpha_is_one: float
+    p_alpha_is_zero: float
+    n_runs: int
+    n_reached: int
+    dof: int
+    method: str
+
+
+def fit_power_law(
+    tau: ArrayLike,
+    *,
+    n: ArrayLike,
+    width: ArrayLike | None = None,
+    status: Sequence[str] | None = None,
+    group: ArrayLike | None = None,
+    n_boot: int = 2000,
+    seed: int = 0,
+) -> PowerLaw:
+    """Fit log τ = log C + α log n + β log W to the N runs of a family, all arguments [N].
+
+    `tau` in steps; `status` "reached", "right" or "left": the `tau` of a censored run is the step it lies beyond.
+    β is fitted where `width` varies. Runs with one label of `group` are resampled together.
+    Raises LawRefused where the reached runs are no more than the coefficients or do not tell them apart, and
+    InputError for values that have no logarithm. Source: Tobin 1958; Olsen 1978.
+    """
+    y, x, censored = _inputs(tau, n, width, status)
+    runs, k = x.shape
+    reached = censored == 0
+    n_reached = int(reached.sum())
+    distinct = sorted(set(np.asarray(n, dtype=np.float64)[reached]))
+    what = {"n_runs": runs, "n_reached": n_reached, "distinct_n": distinct}
+    if n_reached <= k:
+        raise LawRefused(f"{n_reached} of {runs} runs reached it, and a law of {k} coefficients needs {k + 1}", **what)
+    if not _identified(x, reached[None], np.ones((1, runs)))[0]:
+        raise LawRefused(
+            f"the {n_reached} runs that reached it have {len(distinct)} distinct n"
+            + (" and widths that vary along with n" if k == 3 and len(distinct) > 1 else "")
+            + ", which leaves the exponents open",
+            **what,
+        )
+    centre, middle = x.mean(axis=0), y.mean()
+    centre[0] = 0.0
+    x = x - centre
+    y = y - middle
+    coefficients, sigma, covariance = fit_tobit(x, y, censored, np.ones((1, runs)))
+    dof = n_reached - k
+    small = n_reached / dof
+    error = np.sqrt(covariance[0].diagonal() * small)
+    method = "observed information"
+    if n_reached >= FEW:
+        resampled = _resampled_error(x, y, censored, group, n_boot, seed)
+        if resampled is not None:
+            error, method = resampled, "resampled runs"
+    b, error = coefficients[0], np.maximum(error, 1e-3 / SHARPEST)  # an exact law has rounding for an error
+    half = float(stdtrit(dof, 0.975)) * error
+    p_one, p_zero = (float(2 * stdtr(dof, -abs(b[1] - at) / error[1])) for at in (1.0, 0.0))
+    with_width = k == 3
+    return PowerLaw(
+        alpha=float(b[1]),
+        alpha_low=float(b[1] - half[1]),
+        alpha_high=float(b[1] + half[1]),
+        beta=float(b[2]) if with_width else np.nan,
+        beta_low=float(b[2] - half[2]) if with_width else np.nan,
+        beta_high=float(b[2] + half[2]) if with_width else np.nan,
+        log_c=float(b[0] + middle - b[1:] @ centre[1:]),
+        scatter=float(sigma[0] * np.sqrt(small)),
+        p_alpha_is_one=p_one,
+        p_alpha_is_zero=p_zero,
+        n_runs=runs,
+        n_reached=n_reached,
+        dof=dof,
+        method=method,
+    )
+
+
+def _inputs(
+    tau: ArrayLike, n: ArrayLike, width: ArrayLike | None, status: Sequence[str] | None
+) -> tuple[Array, Array, NDArray[np.int64]]:
+    """log τ [N], the design [N, k] and the censoring [N]."""
+    columns = {"tau": np.asarray(tau, dtype=np.float64), "n": np.asarray(n, dtype=np.float64)}
+    if width is not None:
+        columns["width"] = np.asarray(width, dtype=np.float64)
+    for name, values in columns.items():
+        bad = ~(np.isfinite(values) & (values > 0))
+        if bad.any():
+            raise InputError(
+                f"{name}={values[bad][0]} has no logarithm: give numbers above 0, and for a censored run the step its "
+                "time lies beyond."
+            )
+    words = ["reached"] * len(columns["tau"]) if status is None else list(status)
+    for word in words:
+        if word not in CENSORING:
+            raise InputError(f"status={word!r} of a run is not one of {', '.join(CENSORING)}: leave such runs out.")
+    parts = [np.ones(len(words)), np.log(columns["n"])]
+    if width is not None and len(set(columns["width"])) > 1:
+        parts.append(np.log(columns["width"]))
+    return np.log(columns["tau"]), np.column_stack(parts), np.array([CENSORING[word] for word in words])
+
+
+def _identified(x: Array, reached: NDArray[np.bool_], weight: Array) -> NDArray[np.bool_]:
+    """Whether the reached runs of each weighting are more than k and tell the k coefficients apart: [B]."""
+    used = (weight > 0) & reached
+    scaled = np.column_stack([x[:, :1], (x[:, 1:] - x[:, 1:].mean(axis=0)) / np.maximum(x[:, 1:].std(axis=0), 1e-12)])
+    gram = (used.astype(np.float64) @ outer(scaled)).reshape(-1, x.shape[1], x.shape[1])
+    apart = np.linalg.eigvalsh(gram)[:, 0] > 1e-9 * len(x)
+    return (used.sum(axis=1) > x.shape[1]) & apart
+
+
+def _resampled_error(
+    x: Array, y: Array, censored: NDArray[np.int64], group: ArrayLike | None, n_boot: int, seed: int
+) -> Array | None:
+    """Standard errors [k] from resampling whole runs (or groups); None where too few resamples identify the law."""
+    labels = np.arange(len(y)) if group is None else np.unique(np.asarray(group), return_inverse=True)[1]
+    count = int(labels.max()) + 1
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=n_boot)
+    weight = drawn[:, labels].astype(np.float64)
+    weight = weight[_identified(x, (censored == 0)[None], weight)]
+    if len(weight) < 0.9 * n_boot:
+        return None
+    b, _, _ = fit_tobit(x, y, censored, weight)
+    # the spread between quantiles: a few resamples that hardly identify the law have wild exponents
+    low, high = np.quantile(b, [0.025, 0.975], axis=0)
+    error: Array = (high - low) / (2 * Z)
+    return error
+
+
+def laws(times: pd.DataFrame, n_boot: int = 2000, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """The laws of `tau_mem` and `tau_gen` of a family's times: the contents of `laws.json`.
+
+    `times` is what `family_times` returns. A law that is refused has its reason under "refused" and no numbers.
+    """
+    return {name: _law(times, name, n_boot, seed) for name in ("tau_mem", "tau_gen") if name in times}
+
+
+def sentence(fitted: Mapping[str, Mapping[str, Any]], times: pd.DataFrame) -> str:
+    """The laws and the window to train in, for people: one line, which says what was not reached."""
+    parts = []
+    for name, law in fitted.items():
+        if "refused" in law:
+            parts.append(f"{name}: no law ({law['refused']})")
+            continue
+        text = f"{name} ~ n^{law['alpha']:.2f} [{law['low']:.2f}, {law['high']:.2f}]"
+        if law["beta"] is not None:
+            text += f" W^{law['beta']:.2f} [{law['beta_low']:.2f}, {law['beta_high']:.2f}]"
+        parts.append(text)
+    return f"{', '.join(parts)}; {_window(times)}"
+
+
+def _law(times: pd.DataFrame, name: str, n_boot: int, seed: int) -> dict[str, Any]:
+    status = times[f"{name}_status"]
+    used = times[status.isin(list(CENSORING)) & (times[f"{name}_last_step"] > 0)]
+    reached = used[f"{name}_status"] == "reached"
+    known = {
+        "n_runs": len(used),
+        "n_reached": int(reached.sum()),
+        "definition": str(times[f"{name}_definition"].iloc[0]),
+    }
+    tau = np.where(reached, used[name], used[f"{name}_last_step"])
+    try:
+        law = fit_power_law(
+            tau, n=used["n"], width=used["width"], status=list(used[f"{name}_status"]), n_boot=n_boot, seed=seed
+        )
+    except LawRefused as refusal:
+        return known | {"refused": str(refusal)}
+    return known | {
+        "alpha": law.alpha,
+        "low": law.alpha_low,
+        "high": law.alpha_high,
+        "beta": _or_none(law.beta),
+        "beta_low": _or_none(law.beta_low),
+        "beta_high": _or_none(law.beta_high),
+        "dof": law.dof,
+        "log_c": law.log_c,
+        "scatter": law.scatter,
+        "p_alpha_is_one": law.p_alpha_is_one,
+        "p_alpha_is_zero": law.p_alpha_is_zero,
+        "method": law.method,
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _window(times: pd.DataFrame) -> str:
+    """From quality to memorization at the largest n where some run reached both, and what is open beyond it."""
+    both = times[(times["tau_gen_status"] == "reached") & (times["tau_mem_status"] == "reached")]
+    if both.empty:
+        return f"no run reached both times: {_open_ends(times)}"
+    at = both[both["n"] == both["n"].max()]
+    at = at[at["width"] == at["width"].max()]
+    first, last = math.ceil(at["tau_gen"].max()), math.floor(at["tau_mem"].min())
+    where = f"at n = {at['n'].iloc[0]}"
+    if times["width"].nunique() > 1:
+        where += f", W = {at['width'].iloc[0]}"
+    text = f"{where} train between step {first} and step {last}"
+    if first >= last:
+        text = f"{where} there is no window: memorization at step {last}, quality at step {first}"
+    beyond = times[times["n"] > both["n"].max()]
+    return text if beyond.empty else f"{text} ({_open_ends(beyond)})"
+
+
+def _open_ends(times: pd.DataFrame) -> str:
+    """What the runs of the largest n did not reach."""
+    at = times[times["n"] == times["n"].max()]
+    said = []
+    for name in ("tau_gen", "tau_mem"):
+        for status, words in (("right", "not reached by"), ("left", "already true before"), ("refused", "refused")):
+            runs = at[at[f"{name}_status"] == status]
+            if len(runs):
+                said.append(
+                    f"{name} {words}" + ("" if status == "refused" else f" step {runs[f'{name}_last_step'].max():.0f}")
+                )
+    return f"at n = {at['n'].iloc[0]} {', '.join(said)}"
