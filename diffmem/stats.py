@@ -73,7 +73,7 @@ def jackknife(
     centre = blocks * estimate - float(np.sum((1 - 1 / ratio) * theta))
     variance = float(np.mean((pseudo - centre) ** 2 / (ratio - 1)))
     half = float(stdtrit(blocks - 1, (1 + level) / 2)) * math.sqrt(variance)
-    return estimate - half, estimate + half
+    return float(estimate - half), float(estimate + half)
 
 
 def isotonic(value: ArrayLike, weight: ArrayLike | None = None) -> NDArray[np.float64]:
