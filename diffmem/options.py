@@ -55,7 +55,7 @@ def build(cls: type[T], mapping: Mapping[str, Any], prefix: str = "") -> T:
     for name in mapping:
         if name not in fields:
             raise unknown_key(prefix + name, known_keys(cls, prefix))
-    values = {}
+    values: dict[str, Any] = {}
     for name, entry in fields.items():
         key, hint = prefix + name, hints[name]
         if dataclasses.is_dataclass(hint):
@@ -88,7 +88,8 @@ def _check(key: str, value: Any, hint: Any, bounds: Mapping[str, Any]) -> Any:
             bool: "true or false",
             type(None): "null",
         }
-        raise InputError(f"{key}={value!r} is not {' or '.join(words[kind] for kind in allowed)}.")
+        shown = "null" if value is None else repr(value)
+        raise InputError(f"{key}={shown} is not {' or '.join(words[kind] for kind in allowed)}.")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         _check_range(key, value, bounds)
     choices = bounds.get("choices")

@@ -77,6 +77,9 @@ class EvalDir:
                 raise
         sync_directory(self.path)
 
+    def write_settings(self, settings: Mapping[str, Any]) -> None:
+        write_bytes(self.settings_path, yaml.safe_dump(dict(settings), sort_keys=False).encode())
+
     def write_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace all rows."""
         write_bytes(self.metrics_path, b"".join(_row_bytes(row) for row in rows))
@@ -175,7 +178,10 @@ class RunDir:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Own the run, or raise InputError that says who does. The lock dies with the process."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be made ({error}): choose another out.") from error
         with self.lock_path.open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -188,16 +194,21 @@ class RunDir:
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
+            self._remove_leftovers()
             yield
             file.truncate(0)
 
+    def _remove_leftovers(self) -> None:
+        """What a killed writer had written beside its place."""
+        for entry in [*self.path.glob(".*"), *self.path.glob("*/.*"), *self.path.glob("evals/*/**/.*")]:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
     def write_resume(self, step: int, content: bytes, keep: int = 2) -> None:
-        """A resume point: first its file, then the pointer to it; older ones than the last `keep` are removed."""
+        """A resume point: first its file, then the pointer to it. The last `keep` stay."""
         path = self.resume_path(step)
         write_bytes(path, content)
-        known = [point for point in self._resume_points() if point["step"] != step]
-        points = [*known, {"step": step, "file": path.name, "sha256": sha256(content)}]
-        points = sorted(points, key=lambda point: int(point["step"]))[-keep:]
+        earlier = [point for point in self._resume_points() if point["step"] < step]
+        points = [*earlier, {"step": step, "file": path.name, "sha256": sha256(content)}][-keep:]
         write_bytes(self.resume_pointer_path, _json_bytes(points))
         kept = {point["file"] for point in points}
         for file in path.parent.iterdir():
@@ -206,7 +217,7 @@ class RunDir:
 
     def read_resume(self, at_most: int | None = None) -> tuple[int, bytes] | None:
         """The newest intact resume point (not past step `at_most`), as (step, content); None where there is none."""
-        for point in sorted(self._resume_points(), key=lambda point: -int(point["step"])):
+        for point in reversed(self._resume_points()):
             step = int(point["step"])
             if at_most is not None and step > at_most:
                 continue

@@ -1,0 +1,186 @@
+"""`diffmem <verb>`: words in, exit code out. 0 well; 1 a run failed; 2 bad input; 128 + signal interrupted.
+
+Nothing heavy is imported before the verb is known: `diffmem --help` answers at once.
+"""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diffmem.errors import InputError
+from diffmem.version import __version__
+
+if TYPE_CHECKING:
+    from diffmem.config import Config
+
+OVERRIDES = """\
+overrides are Hydra's: key=value, such as data.n=64 model.width=16 optimizer=sgd seed=1 out=runs/mine.
+`diffmem train --cfg [overrides]` shows every key with its value, and the choices of each group."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command line; returns the exit code."""
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    try:
+        parsed = _parser().parse_args(arguments)
+    except SystemExit as leaving:  # argparse has printed its sentence
+        return int(leaving.code or 0)
+    verb: Callable[[argparse.Namespace], int] = parsed.verb
+    try:
+        return verb(parsed)
+    except InputError as error:
+        print(f"diffmem: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"diffmem: {error}. What was finished before is kept; start the command again to go on.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("diffmem: interrupted; the same command goes on from here.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="diffmem",
+        description="Measure, predict and compare when a diffusion model stops generalizing and starts to memorize.",
+    )
+    parser.add_argument("--version", action="version", version=f"diffmem {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="verb")
+
+    def add(
+        name: str, function: Callable[[argparse.Namespace], int], summary: str, *, composes: bool
+    ) -> argparse.ArgumentParser:
+        verb = verbs.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=OVERRIDES if composes else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        verb.set_defaults(verb=function)
+        return verb
+
+    train = add("train", _train, "train one run and measure its checkpoints, or go on with it", composes=True)
+    train.add_argument("-m", "--multirun", action="store_true", help="run a grid through Hydra's own launcher")
+    train.add_argument("--cfg", action="store_true", help="show the settings and the choices, and do nothing")
+    train.add_argument("overrides", nargs="*")
+    sweep = add("sweep", _sweep, "run a grid through an executor, then fit, draw and report it", composes=True)
+    sweep.add_argument("overrides", nargs="*", help="default: experiment=quickstart")
+    evaluate = add(
+        "evaluate", _evaluate, "measure a run's stored checkpoints, also under other eval settings", composes=True
+    )
+    evaluate.add_argument("run", help="a run directory")
+    evaluate.add_argument("overrides", nargs="*", help="keys of eval, sampler and device")
+    for name, function, summary in (
+        ("fit", _fit, "fit the timescales and laws of a folder of runs"),
+        ("report", _report, "fit a folder of runs, draw its figures and write report.html"),
+    ):
+        add(name, function, summary, composes=False).add_argument("folder", help="a folder of run directories")
+    return parser
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from diffmem import compose
+
+    if arguments.cfg:
+        print(compose.describe(arguments.overrides))
+        return 0
+    if arguments.multirun:
+        return _multirun(arguments.overrides)
+    return _train_one(compose.compose(arguments.overrides))
+
+
+def _train_one(config: "Config") -> int:
+    from diffmem.progress import Progress
+    from diffmem.training.run import execute, plan
+
+    planned = plan(config)
+    with Progress([planned.run]):
+        outcome = execute(planned)
+    if not outcome.worked:
+        print(f"{planned.run.path}: nothing to do, the run is over ({outcome.why}).")
+    else:
+        print(f"{planned.run.path}: {outcome.status}, {outcome.why}.")
+    return outcome.exit_code
+
+
+def _multirun(overrides: list[str]) -> int:
+    from diffmem import compose
+    from diffmem.sweep import plan_grid
+
+    plan_grid(compose.compose_grid(overrides))  # all bad input is found before the first run
+    worst = 0
+
+    def task(config: "Config") -> None:
+        nonlocal worst
+        worst = max(worst, _train_one(config))
+
+    compose.multirun(overrides, task)
+    return worst
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from diffmem import compose
+    from diffmem.progress import Progress
+    from diffmem.sweep import plan_grid, run_all
+
+    overrides = arguments.overrides
+    if not any(word.startswith("experiment=") for word in overrides):
+        overrides = ["experiment=quickstart", *overrides]
+    plans = plan_grid(compose.compose_grid(overrides))
+    results = run_all(plans, Progress([planned.run for planned in plans]))
+    code = 0
+    for result in results:
+        print(f"{result.run.path}: {result.sentence}")
+        code = max(code, result.exit_code)
+    if not any(result.worked for result in results) and code == 0:
+        print("Nothing to do: every run of the sweep is over.")
+    if code > 2:  # interrupted
+        return code
+    return max(code, _write_report(str(plans[0].run.path.parent)))
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from diffmem import compose
+    from diffmem.store import RunDir
+    from diffmem.training.run import fill, plan_evaluation
+    from diffmem.training.signals import Interrupted
+
+    run = RunDir(Path(arguments.run))
+    config = compose.override_evaluation(run.read_config(), arguments.overrides)
+    try:
+        folder, made = fill(plan_evaluation(run, config))
+    except Interrupted:
+        print(f"{run.path}: interrupted; the same command goes on from here.")
+        return 130
+    print(f"{folder}: " + (f"{made} rows computed." if made else "nothing to do, every row is there."))
+    return 0
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    from diffmem.analysis import pipeline
+
+    print(pipeline.fit(arguments.folder).sentence)
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    return _write_report(arguments.folder)
+
+
+def _write_report(folder: str) -> int:
+    from diffmem.analysis import pipeline
+    from diffmem.runs import sample_images
+
+    fitted = pipeline.fit(folder)
+    page = pipeline.report(fitted, sample_images)
+    print(fitted.sentence)
+    print(f"Report: {page}")
+    return 0
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
+    print(f"diffmem: warning: {message}", file=sys.stderr)

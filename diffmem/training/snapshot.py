@@ -1,0 +1,109 @@
+"""A training state on disk: as a resume point (bytes that continue the run) and as a checkpoint (a model to use).
+
+A resume point holds weights, optimizer state and averaged weights in one safetensors file; the names say which is
+which (`model.`, `optimizer.<parameter>.`, `ema.`). Its step is in its file name, its checksum in resume.json.
+A checkpoint folder holds the model (diffusers' own format where the model is diffusers'), `scheduler/`, `ema/` where
+weights are averaged, and `diffmem.json`: training mean, scale, and the checksum of every file.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from diffmem import store
+from diffmem.config import Config
+from diffmem.data import Split
+from diffmem.diffusion.sampler import scheduler
+from diffmem.errors import InputError
+from diffmem.models import load_model, save_model
+from diffmem.training.train import State, initial_state
+
+
+def to_bytes(state: State) -> bytes:
+    """The state as a safetensors file."""
+    tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}
+    for index, values in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items() if value is not None}
+    tensors |= {f"ema.{name}": value for name, value in state.ema.items()}
+    return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+
+
+def from_bytes(step: int, content: bytes, config: Config, device: torch.device) -> State:
+    """The state that `to_bytes` wrote at `step`."""
+    tensors = load(content)
+    state = initial_state(config, device)
+    state.step = step
+    state.model.load_state_dict(_under("model.", tensors))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in _under("optimizer.", tensors).items():
+        index, _, moment = name.partition(".")
+        moments.setdefault(int(index), {})[moment] = value
+    groups = state.optimizer.state_dict()["param_groups"]
+    state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    for name, value in _under("ema.", tensors).items():
+        state.ema[name].copy_(value)
+    return state
+
+
+def write_checkpoint(state: State, config: Config, split: Split, path: Path) -> None:
+    """Write the checkpoint folder `path`, whole or not at all."""
+    with store.replacing_directory(path) as folder:
+        _write_model(state.model, config, folder)
+        if state.ema:
+            _write_model(with_ema(state, config), config, folder / "ema")
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        note = {
+            "step": state.step,
+            "mean": split.mean.flatten().tolist(),
+            "scale": split.scale,
+            "weights": ["raw", "ema"] if state.ema else ["raw"],
+            "sha256": {str(file.relative_to(folder)): store.sha256(file.read_bytes()) for file in files},
+        }
+        (folder / "diffmem.json").write_text(json.dumps(note, indent=1) + "\n")
+
+
+def damage(path: Path) -> str | None:
+    """The first file of a checkpoint folder that is not what was written, or None for an intact one."""
+    try:
+        note: dict[str, Any] = json.loads((path / "diffmem.json").read_text())
+        for name, digest in note["sha256"].items():
+            if store.sha256((path / name).read_bytes()) != digest:
+                return str(path / name)
+    except (OSError, ValueError, KeyError, AttributeError):
+        return str(path / "diffmem.json")
+    return None
+
+
+def read_checkpoint(path: Path, config: Config, weights: str = "raw") -> nn.Module:
+    """The model of a checkpoint folder, in eval mode. Raises InputError where a file is damaged or missing."""
+    if not path.is_dir():
+        raise InputError(f"{path} is missing: no checkpoint was written at that step.")
+    damaged = damage(path)
+    if damaged:
+        raise InputError(f"{damaged} is damaged: start the run's training command again and it is made anew.")
+    folder = path / "ema" if weights == "ema" else path
+    if not folder.is_dir():
+        raise InputError(f"{path} holds no averaged weights: the run was trained with train.ema=null.")
+    return load_model(folder, config.model, config.data.shape).eval()
+
+
+def with_ema(state: State, config: Config) -> nn.Module:
+    """A model with the averaged weights of `state`."""
+    device = next(state.model.parameters()).device
+    model = initial_state(config, device).model
+    model.load_state_dict({**state.model.state_dict(), **state.ema})
+    return model
+
+
+def _write_model(model: nn.Module, config: Config, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    save_model(model, config.model, config.data.shape, folder)
+    scheduler(config.diffusion).save_pretrained(folder / "scheduler")
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
