@@ -42,8 +42,8 @@ def prepared(
     entry = cache_folder() / kind / key
     try:
         return _read(entry, shape)
-    except FileNotFoundError:
-        pass
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # not there, or not ours to read: what stands in the way of writing is said below
     except (OSError, ValueError, KeyError, TypeError) as error:
         warnings.warn(
             f"{entry}.npy is damaged and is prepared again from the images: {error}", DamagedWarning, stacklevel=2

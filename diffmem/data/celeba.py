@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from diffmem.config import DataConfig
-from diffmem.data.dataset import CHUNK, Dataset, check_shape, content_sha256, test_count_of
+from diffmem.data.dataset import CHUNK, Dataset, check_shape, content_sha256, held_out_count
 from diffmem.data.image_folder import load_folder
 from diffmem.errors import InputError
 
@@ -41,7 +41,7 @@ def load(cfg: DataConfig) -> Dataset:
         name=cfg.name,
         stored=stored,
         levels=1,
-        test_count=test_count_of(cfg, len(stored)),
+        test_count=held_out_count(cfg, len(stored)),
         sha256=content_sha256(stored),
         source=SOURCE,
         licence=LICENCE,

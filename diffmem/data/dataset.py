@@ -106,7 +106,7 @@ def check_subset(dataset: Dataset, cfg: DataConfig) -> None:
     )
 
 
-def test_count_of(cfg: DataConfig, count: int) -> int:
+def held_out_count(cfg: DataConfig, count: int) -> int:
     """Size of the test split of `count` images: 2048, or the last half of fewer than 2050.
 
     Raises InputError where there are fewer than two to train on and two to test on.

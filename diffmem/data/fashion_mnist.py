@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from diffmem.config import DataConfig
-from diffmem.data.dataset import Dataset, check_shape, content_sha256, test_count_of
+from diffmem.data.dataset import Dataset, check_shape, content_sha256, held_out_count
 from diffmem.errors import InputError
 from diffmem.rng import permutation
 
@@ -33,7 +33,7 @@ def load(cfg: DataConfig) -> Dataset:
         name=cfg.name,
         stored=stored,
         levels=255,
-        test_count=test_count_of(cfg, len(stored)),
+        test_count=held_out_count(cfg, len(stored)),
         sha256=content_sha256(stored),
         source="H. Xiao, K. Rasul and R. Vollgraf, Fashion-MNIST, arXiv 1708.07747, 2017",
         licence="MIT",

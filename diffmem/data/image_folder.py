@@ -17,7 +17,7 @@ import numpy as np
 from diffmem.config import DataConfig
 from diffmem.data import images
 from diffmem.data.cache import prepared
-from diffmem.data.dataset import Dataset, check_unused, test_count_of
+from diffmem.data.dataset import Dataset, check_unused, held_out_count
 from diffmem.errors import InputError
 
 BLOCK = 64  # images that one thread decodes at a time
@@ -51,7 +51,7 @@ def load_folder(cfg: DataConfig, *, source: str, licence: str) -> Dataset:
         "channels": channels,
         "how": images.RECIPE,
     }
-    test_count = test_count_of(cfg, len(names))
+    test_count = held_out_count(cfg, len(names))
     stored, sha256 = prepared("image_folder", recipe, shape, lambda: _decode_all(root, names, size, channels))
     return Dataset(
         name=cfg.name,
