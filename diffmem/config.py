@@ -231,6 +231,12 @@ class Config:
             raise InputError(
                 f"sampler.calls={self.sampler.calls} is more than the diffusion.T={self.diffusion.T} times there are."
             )
+        if self.sampler.name != "reference" and self.diffusion.T % self.sampler.calls:
+            divisors = (calls for calls in range(self.sampler.calls, 0, -1) if self.diffusion.T % calls == 0)
+            raise InputError(
+                f"sampler.calls={self.sampler.calls} does not divide diffusion.T={self.diffusion.T}, so its times are "
+                f"not evenly spaced: use sampler.calls={next(divisors)}."
+            )
         if self.eval.weights == "ema" and self.train.ema is None:
             raise InputError("eval.weights=ema needs averaged weights: set train.ema, such as train.ema=0.999.")
         if self.stop.f_mem is not None and self.train.t is not None:

@@ -10,6 +10,7 @@ sample's position, so samples do not depend on the tile.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -87,4 +88,4 @@ def _reference(
 
 def _reference_times(T: int, calls: int) -> Iterator[tuple[int, int]]:
     times = torch.linspace(0, T - 1, calls + 1, dtype=torch.float64).long().flip(0).tolist()
-    return zip(times[:-1], times[1:], strict=True)
+    return pairwise(times)
