@@ -116,11 +116,13 @@ def clean_rows(rows: pd.DataFrame, source: str, notes: list[str]) -> pd.DataFram
     measures = [str(name) for name in rows if name not in ("run", *RUN_COLUMNS[1:], "step")]
     for name in ("n", "width", "seed", "index", "step", *measures):
         try:
-            rows[name] = pd.to_numeric(rows[name])
+            rows[name] = rows[name].astype(np.float64)
         except (ValueError, TypeError) as error:
             raise InputError(f"{source}: column {name} holds something that is no number ({error}).") from error
     rows = _drop_incomplete(rows, measures, notes)
     rows = rows[[*RUN_COLUMNS, "step", *measures]]
+    whole = {name: np.int64 for name in measures if name.endswith(("_count", "_total")) and rows[name].notna().all()}
+    rows = rows.astype(whole)
     for run, group in rows.groupby("run", sort=False):
         if group["step"].iloc[0] < 0 or (group["step"].diff().iloc[1:] <= 0).any():
             raise InputError(
@@ -171,14 +173,12 @@ def _bad_row(source: str, row: "pd.Series[Any]", name: str, what: str) -> InputE
 
 def _read_csv(path: Path) -> Family:
     try:
-        rows = pd.read_csv(path, float_precision="round_trip")
+        rows = pd.read_csv(path, dtype=str)  # numbers by float(): older pandas loses the last bit
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as csv: {error}") from error
     notes: list[str] = []
     if rows.empty:
         raise InputError(f"{path} holds no row: a family's table has one row per run and step.")
-    if "run" in rows:
-        rows["run"] = rows["run"].astype(str)
     rows = clean_rows(rows, str(path), notes)
     varying = rows.groupby("run", sort=False)[list(RUN_COLUMNS[1:])].nunique().max()
     for name, count in varying.items():
