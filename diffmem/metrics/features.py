@@ -9,6 +9,7 @@ Letters: M images, d values in one image, D features.
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -39,14 +40,23 @@ def extractor(name: str, fit_images: Tensor) -> Extractor:
 
     Raises InputError for an unknown name and for images too few or too small to fit it.
     """
-    if name not in EXTRACTORS:
-        raise InputError(f"eval.quality={name} is not one of auto, {', '.join(EXTRACTORS)}.")
-    return EXTRACTORS[name](fit_images)
+    return _kind(name).build(fit_images)
+
+
+def dimension(name: str, d: int) -> int:
+    """Number of features that `name` makes of an image of `d` values. Raises InputError for an unknown name."""
+    return _kind(name).dim or d
 
 
 def automatic(d: int) -> str:
     """The name that `eval.quality=auto` stands for with images of `d` values."""
     return "fd_pixels" if d <= 64 else "fd_pca64"
+
+
+def _kind(name: str) -> "_Kind":
+    if name not in EXTRACTORS:
+        raise InputError(f"eval.quality={name} is not one of auto, {', '.join(EXTRACTORS)}.")
+    return EXTRACTORS[name]
 
 
 def _pixels(fit_images: Tensor) -> Extractor:
@@ -86,4 +96,9 @@ def _checksum(name: str, *arrays: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-EXTRACTORS: dict[str, Callable[[Tensor], Extractor]] = {"fd_pixels": _pixels, "fd_pca64": _pca64}
+class _Kind(NamedTuple):
+    dim: int | None  # None: as many as the image has values
+    build: Callable[[Tensor], Extractor]
+
+
+EXTRACTORS = {"fd_pixels": _Kind(None, _pixels), "fd_pca64": _Kind(64, _pca64)}

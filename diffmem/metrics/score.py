@@ -1,0 +1,56 @@
+"""How far a network's score is from the population's and from the training set's, on the Gaussian mixture.
+
+    R  = E|s_theta - s_pop| / E|s_pop - s_emp|
+    R2 = (E|s_theta - s_emp| - E|s_theta - s_pop|) / E|s_pop - s_emp|
+
+A network that knows the population has R = 0 and R2 = 1; one that knows only its training set has R = 1 and
+R2 = -1. Points are x_t of held-out data under the noise of the losses; |.| is the Euclidean norm of one point's error.
+"""
+
+import torch
+from torch import Tensor
+
+from diffmem.data import mixture
+from diffmem.diffusion.empirical import EmpiricalDenoiser
+from diffmem.diffusion.process import Process
+from diffmem.metrics.denoising import Denoiser, evaluating, noise_pairs
+
+
+def score_errors(
+    model: Denoiser,
+    process: Process,
+    train: Tensor,
+    heldout: Tensor,
+    *,
+    mu: float,
+    sigma: float,
+    scale: float = 1.0,
+    t: tuple[int, ...],
+    tile: int = 512,
+) -> dict[str, float]:
+    """Score distances at each diffusion time in `t`, as columns of a row.
+
+    `train` [n, d] and `heldout` [N, d] are in model space, which is the mixture of means +-`mu` and deviation
+    `sigma` times `scale`. Returns for each t: `score_pop_t<t>` = E|s_theta - s_pop|, `score_emp_t<t>` =
+    E|s_theta - s_emp|, `score_gap_t<t>` = E|s_pop - s_emp|, `R_t<t>` and `R2_t<t>`.
+    """
+    empirical = EmpiricalDenoiser(train, process)
+    columns: dict[str, float] = {}
+    with evaluating(model):
+        for time in t:
+            alpha_bar = float(process.alpha_bar[time])
+            sums, count = torch.zeros(3, dtype=torch.float64), 0
+            for x0, eps in noise_pairs(process, heldout, time, tile):
+                times = torch.full((len(x0),), time, device=x0.device)
+                x = process.noise(x0, eps, times)
+                learned = process.score(model(x, times).float(), times).cpu().double()
+                x, times = x.cpu().double(), times.cpu()
+                population = mixture.score(x, alpha_bar, scale * mu, scale * sigma)
+                memorized = empirical.score(x, times)
+                errors = (learned - population, learned - memorized, population - memorized)
+                sums += torch.stack([torch.linalg.vector_norm(error, dim=1).sum() for error in errors])
+                count += len(x)
+            pop, emp, gap = (sums / count).tolist()
+            columns |= {f"score_pop_t{time}": pop, f"score_emp_t{time}": emp, f"score_gap_t{time}": gap}
+            columns |= {f"R_t{time}": pop / gap, f"R2_t{time}": (emp - pop) / gap}
+    return columns
