@@ -163,8 +163,7 @@ def _paired_counts(
     """Memorized counts [B, K] under shared noise indices, NaN at steps without stored ratios."""
     if curve.count is None or n_boot == 0:
         return None, ()
-    settings = family.runs.set_index("run")["settings"][curve.run]
-    k = float(settings.get("eval.k", 1 / 3))
+    k = float(family.settings(curve.run).get("eval.k", 1 / 3))
     counts = np.full((n_boot, len(curve.step)), np.nan)
     notes = []
     for place, step in enumerate(curve.step):

@@ -9,6 +9,7 @@ import json
 import warnings as python_warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class Family:
 
     def ratios(self, run: str, step: int) -> NDArray[np.float64] | None:
         """Gap ratios d1/d2 [M] of the samples drawn at `step`, in the order of their noise; None where not stored."""
-        path = self.runs.set_index("run")["path"][run]
+        path = self._paths[run]
         if path is None:
             return None
         file = RunDir(Path(path)).primary.samples_path(step)
@@ -52,6 +53,18 @@ class Family:
         arrays = load_file(file)
         ratio: NDArray[np.float64] = arrays["d1"].astype(np.float64) / arrays["d2"]
         return ratio
+
+    def settings(self, run: str) -> dict[str, Any]:
+        """Dotted option -> value, empty from a csv."""
+        return self._settings[run]
+
+    @cached_property
+    def _paths(self) -> dict[str, str | None]:
+        return dict(zip(self.runs["run"], self.runs["path"], strict=True))
+
+    @cached_property
+    def _settings(self) -> dict[str, dict[str, Any]]:
+        return dict(zip(self.runs["run"], self.runs["settings"], strict=True))
 
 
 def read_table(path: str | Path) -> Family:

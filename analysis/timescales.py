@@ -159,8 +159,7 @@ def _fmem_crosses(curve: Curve, draws: Draws) -> Timescale:
         return _refused("fmem_crosses", curve, len(draws.null), note)
     level = draws.null + THETA * (1 - draws.null)
     share = draws.count / curve.total  # [1 + B, K]
-    fit = np.array([isotonic(one, curve.total) for one in share])
-    found = crossing_times(curve.step, fit, level)
+    found = crossing_times(curve.step, isotonic(share, curve.total), level)
     after = np.arange(len(curve.step)) >= found.after[:, None]
     excess = share - level[:, None]
     # Wilson's lower bound is above the level where the score test rejects it

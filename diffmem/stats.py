@@ -77,16 +77,23 @@ def jackknife(
 
 
 def isotonic(value: ArrayLike, weight: ArrayLike | None = None) -> NDArray[np.float64]:
-    """Non-decreasing least-squares fit to the points of a curve, each with its positive weight.
+    """Non-decreasing least-squares fit to the points of each of B curves, with positive weights.
 
-    `value` and `weight` are [K] in the order of the curve; no weight means equal weights. Returns [K].
-    Source: pool adjacent violators, Barlow et al. 1972, "Statistical inference under order restrictions".
+    `value` is [K] or [B, K] in the order of the curve, `weight` [K] (none: equal weights). Returns the shape of
+    `value`. The fit at point i is the largest over j <= i of the least mean of points j to k over k >= i.
+    Source: Robertson, Wright and Dykstra 1988, "Order restricted statistical inference", Theorem 1.4.4.
     """
-    from scipy.optimize import isotonic_regression  # a slow import that most users of this module do not need
-
-    weights = None if weight is None else np.asarray(weight, dtype=np.float64)
-    fit: NDArray[np.float64] = isotonic_regression(np.asarray(value, dtype=np.float64), weights=weights).x
-    return fit
+    y = np.asarray(value, dtype=np.float64)
+    w = np.ones(y.shape[-1]) if weight is None else np.asarray(weight, dtype=np.float64)
+    curves = np.atleast_2d(y)
+    mass = np.concatenate([[0.0], np.cumsum(w)])
+    moment = np.concatenate([np.zeros((len(curves), 1)), np.cumsum(curves * w, axis=1)], axis=1)
+    fit = np.full(curves.shape, -np.inf)
+    for j in range(curves.shape[1]):
+        means = (moment[:, j + 1 :] - moment[:, j : j + 1]) / (mass[j + 1 :] - mass[j])
+        least = np.minimum.accumulate(means[:, ::-1], axis=1)[:, ::-1]
+        np.maximum(fit[:, j:], least, out=fit[:, j:])
+    return fit.reshape(y.shape)
 
 
 class Crossings(NamedTuple):
