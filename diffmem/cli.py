@@ -173,10 +173,10 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _write_report(folder: str) -> int:
     from diffmem.analysis import pipeline
-    from diffmem.runs import sample_images
+    from diffmem.runs import neighbour_sheet
 
     fitted = pipeline.fit(folder)
-    page = pipeline.report(fitted, sample_images)
+    page = pipeline.report(fitted, neighbour_sheet)
     print(fitted.sentence)
     print(f"Report: {page}")
     return 0

@@ -104,6 +104,33 @@ class Run:
         return split(load(self.config.data), self.config.data)
 
 
+def neighbour_sheet(path: Path, step: int, count: int = 8) -> dict[str, Any] | None:
+    """The first `count` stored samples of a run at `step` in pixels, each with its nearest training image.
+
+    Returns run, n, step, samples and nearest [count, C, H, W] in [0, 1], ratio [count] and k as numpy arrays; None
+    where the run has no stored sample images (a model of one fixed t, points that are no images).
+    """
+    run = load_run(path)
+    stored = RunDir(path).primary.samples_path(step)
+    if not stored.is_file() or len(run.config.data.shape) != 3:
+        return None
+    arrays = run.samples(step)
+    images = arrays["images"][:count]
+    if not len(images):
+        return None
+    shown = len(images)
+    nearest = run.train_images()[arrays["i1"][:shown]]
+    return {
+        "run": run.path.name,
+        "n": run.config.data.n,
+        "step": step,
+        "samples": run.to_images(images).numpy(),
+        "nearest": run.to_images(nearest).numpy(),
+        "ratio": (arrays["d1"][:shown] / arrays["d2"][:shown]).numpy(),
+        "k": run.config.eval.k,
+    }
+
+
 def load_run(path: str | Path) -> Run:
     """The run in the directory `path`. Raises InputError where there is none."""
     run = Run(Path(path))

@@ -19,7 +19,7 @@ from diffmem.config import Config
 from diffmem.data import Split
 from diffmem.diffusion.sampler import scheduler
 from diffmem.errors import InputError
-from diffmem.models import load_model, save_model
+from diffmem.models.io import load_model, save_model
 from diffmem.training.train import State, initial_state
 
 
