@@ -37,7 +37,9 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with matplotlib.rc_context(fname=STYLE):
             figure = draw(*args, **kwargs)
-            figure.draw_without_rendering()
+            engine = figure.get_layout_engine()
+            if engine is not None:
+                engine.execute(figure)
             figure.set_layout_engine("none")
         return figure
 
@@ -46,7 +48,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 def message(text: str) -> Figure:
     """A figure that says why there is nothing to draw."""
-    figure = Figure(figsize=(6, 1.2), layout="constrained")
+    figure = Figure(figsize=(6, 1.2))
     figure.text(0.5, 0.5, text, ha="center", va="center", color=MUTED)
     return figure
 
