@@ -17,6 +17,13 @@ from diffmem.config import Config, ExecutorConfig
 from diffmem.training.machine import resolve_device
 from diffmem.training.run import Outcome, execute, plan
 
+# what a run imports, seconds in all: the server has it loaded before it forks
+PRELOAD = [
+    "diffmem.executors.pool",
+    "diffusers.models.unets.unet_2d",
+    "diffusers.schedulers.scheduling_ddim",
+    "sklearn.datasets",
+]
 LEAVE_SECONDS = 5.0  # a worker asked to leave is killed after this
 
 
@@ -31,7 +38,7 @@ class Pool:
         self._retries = config.retries
         self._workers = config.workers
         self._context = get_context("forkserver")
-        self._context.set_forkserver_preload(["diffmem.executors.pool", "diffusers"])
+        self._context.set_forkserver_preload(PRELOAD)
         self._threads: ThreadPoolExecutor | None = None
         self._running: set[BaseProcess] = set()
         self._guard = threading.Lock()

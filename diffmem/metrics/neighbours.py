@@ -37,7 +37,7 @@ _INNER = 1024  # products are summed in blocks of this many values, which keeps 
 _TILE_VALUES = 2**22
 _TILE_ROWS = 2048
 _PAIR_VALUES = 2**19
-_HUGE = 2.0**100  # beyond this a float32 product could overflow, so every image is on the shortlist
+_HUGE = 2.0**100  # beyond this a float32 product could overflow; there the float64 rounding alone lists every image
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,9 @@ class TrainingIndex:
                 for rows in _tiles(len(samples), self.tile):
                     points = _Tile(_rows(samples, rows), self._centre, self._scale)
                     _update(distance[rows], index[rows], points, images, places, self._scale)
+        lost = int((~distance.isfinite().all(1)).sum())
+        if lost:
+            raise InputError(f"{lost} of {len(samples)} samples are too far away for float64: the model has diverged.")
         distance = (distance / self._scale).cpu()
         index = index.cpu()
         return NearestTwo(distance[:, 0].clone(), distance[:, 1].clone(), index[:, 0].clone(), index[:, 1].clone())
@@ -225,8 +228,7 @@ def _update(distance: Tensor, index: Tensor, points: _Tile, images: _Tile, place
         """The largest bound that an image at distance `second` can have."""
         norm = points.norm[rows]
         rounding = 4 * (size + 8) * _UNIT_64 * (second**2 + norm**2)
-        level = second**2 - norm**2 + product_error[rows] + rounding
-        level = torch.where(norm < _HUGE, level, math.inf).float()
+        level = (second**2 - norm**2 + product_error[rows] + rounding).float()
         return torch.nextafter(level, torch.full_like(level, math.inf))
 
     hit = (bound.amin(1) <= limit(distance[:, 1], slice(None))).nonzero()[:, 0]

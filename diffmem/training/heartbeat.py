@@ -3,6 +3,7 @@
 A thread writes it once a second, so it goes on during a long evaluation; the loop only sets fields.
 """
 
+import math
 import os
 import socket
 import threading
@@ -64,7 +65,7 @@ class Heartbeat:
         if len(self._marks) > 1 and self._marks[-1][0] > self._marks[0][0]:
             (first_seconds, first), (last_seconds, last) = self._marks[0], self._marks[-1]
             steps_per_second = (last - first) / (last_seconds - first_seconds)
-        loss = None if self.loss is None else float(self.loss)
+        loss = float("nan") if self.loss is None else float(self.loss)
         return {
             "status": "running",
             "pid": os.getpid(),
@@ -74,6 +75,6 @@ class Heartbeat:
             "step": self.step,
             "steps": self._steps,
             "steps_per_second": steps_per_second,
-            "loss": loss,
+            "loss": loss if math.isfinite(loss) else None,
             "f_mem": self.f_mem,
         }

@@ -38,10 +38,14 @@ def from_bytes(step: int, content: bytes, config: Config, device: torch.device) 
     state = initial_state(config, device)
     state.step = step
     state.model.load_state_dict(_under("model.", tensors))
+    weights = list(state.model.parameters())
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in _under("optimizer.", tensors).items():
         index, _, moment = name.partition(".")
-        moments.setdefault(int(index), {})[moment] = value
+        weight = weights[int(index)]
+        if value.shape == weight.shape:
+            value = torch.empty_like(weight).copy_(value)  # in the weight's memory layout, for the same bits
+        moments.setdefault(int(index), {})[moment] = value.detach()
     groups = state.optimizer.state_dict()["param_groups"]
     state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
     for name, value in _under("ema.", tensors).items():
