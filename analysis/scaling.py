@@ -5,8 +5,9 @@
 A time known only to lie beyond a step counts with the probability that it does (Tobin 1958): see `tobit`.
 
 The interval is α ± q s, q Student's quantile with N - k degrees of freedom, N the reached runs and k the coefficients.
-From 8 reached runs on, s comes from resampling whole runs (a percentile interval of the same resamples covers 0.88 to
-0.94 at 8 to 30 runs, instead of 0.95); below, from the observed information, with N / (N - k) for small samples.
+From 8 reached runs on, s is the spread of resamples of whole runs, below that it comes from the observed information,
+both times sqrt(N / (N - k)) for small samples. On planted laws with 3 to 36 reached runs, up to half of the family
+censored, it covers 0.94 to 0.98; the percentile interval of the same resamples covers 0.88 to 0.93.
 
 B resamples, N runs, k coefficients.
 """
@@ -107,7 +108,7 @@ def fit_power_law(
     if n_reached >= FEW:
         resampled = _resampled_error(x, y, censored, group, n_boot, seed)
         if resampled is not None:
-            error, method = resampled, "resampled runs"
+            error, method = resampled * np.sqrt(small), "resampled runs"
     b, error = coefficients[0], np.maximum(error, 1e-3 / SHARPEST)  # an exact law has rounding for an error
     half = float(stdtrit(dof, 0.975)) * error
     p_one, p_zero = (float(2 * stdtr(dof, -abs(b[1] - at) / error[1])) for at in (1.0, 0.0))
@@ -158,7 +159,7 @@ def _identified(x: Array, reached: NDArray[np.bool_], weight: Array) -> NDArray[
     """Whether the reached runs of each weighting are more than k and tell the k coefficients apart: [B]."""
     used = (weight > 0) & reached
     scaled = np.column_stack([x[:, :1], (x[:, 1:] - x[:, 1:].mean(axis=0)) / np.maximum(x[:, 1:].std(axis=0), 1e-12)])
-    gram = (used.astype(np.float64) @ outer(scaled)).reshape(-1, x.shape[1], x.shape[1])
+    gram = np.tensordot(used.astype(np.float64), outer(scaled), axes=1)
     apart = np.linalg.eigvalsh(gram)[:, 0] > 1e-9 * len(x)
     return (used.sum(axis=1) > x.shape[1]) & apart
 
@@ -172,7 +173,7 @@ def _resampled_error(
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=n_boot)
     weight = drawn[:, labels].astype(np.float64)
     weight = weight[_identified(x, (censored == 0)[None], weight)]
-    if len(weight) < 0.9 * n_boot:
+    if n_boot < 2 or len(weight) < 0.9 * n_boot:
         return None
     b, _, _ = fit_tobit(x, y, censored, weight)
     # the spread between quantiles: a few resamples that hardly identify the law have wild exponents
@@ -196,9 +197,9 @@ def sentence(fitted: Mapping[str, Mapping[str, Any]], times: pd.DataFrame) -> st
         if "refused" in law:
             parts.append(f"{name}: no law ({law['refused']})")
             continue
-        text = f"{name} ~ n^{law['alpha']:.2f} [{law['low']:.2f}, {law['high']:.2f}]"
+        text = f"{name} ~ n^{_exponent(law['alpha'], law['low'], law['high'])}"
         if law["beta"] is not None:
-            text += f" W^{law['beta']:.2f} [{law['beta_low']:.2f}, {law['beta_high']:.2f}]"
+            text += f" W^{_exponent(law['beta'], law['beta_low'], law['beta_high'])}"
         parts.append(text)
     return f"{', '.join(parts)}; {_window(times)}"
 
@@ -233,6 +234,11 @@ def _law(times: pd.DataFrame, name: str, n_boot: int, seed: int) -> dict[str, An
         "p_alpha_is_zero": law.p_alpha_is_zero,
         "method": law.method,
     }
+
+
+def _exponent(value: float, low: float, high: float) -> str:
+    shown = [f"{round(one, 2) + 0.0:.2f}" for one in (value, low, high)]  # adding zero turns -0.0 into 0.0
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
 def _or_none(value: float) -> float | None:

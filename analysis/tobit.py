@@ -7,12 +7,24 @@ With θ = 1/σ and γ = θ b the log-likelihood is concave (Olsen 1978), so Newt
 B weightings, N values, k coefficients.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 Array = NDArray[np.float64]
 SHARPEST = 1e6  # 1/σ at which a fit counts as exact
+
+
+class _Reached(NamedTuple):
+    """What the likelihood needs of the values that are known."""
+
+    number: Array  # [B]
+    gram: Array  # [B, k + 1, k + 1], weighted
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "_Reached":
+        return _Reached(self.number[rows], self.gram[rows])
 
 
 def fit_tobit(
@@ -24,36 +36,33 @@ def fit_tobit(
     of b [B, k, k] from the observed information. The runs with weight must tell the coefficients apart.
     Source: Olsen 1978, "Note on the uniqueness of the maximum likelihood estimator for the Tobit model".
     """
-    rows, k = len(weight), x.shape[1]
     design = np.column_stack([x, -y])  # [N, k + 1]: design @ p = (x b - y) / σ at p = (b, 1) / σ
-    reached = censored == 0
-    side = np.where(censored < 0, -1.0, 1.0)
-    n_reached = weight @ reached
+    open_ended = censored != 0
+    known = weight[:, ~open_ended]
+    reached = _Reached(known.sum(axis=1), np.tensordot(known, outer(design[~open_ended]), axes=1))
+    bounds = np.where(censored < 0, -1.0, 1.0)[open_ended, None] * design[open_ended]
+    weight_open = weight[:, open_ended]
     p = _least_squares_start(x, y, weight)
-    hessian = np.empty((rows, k + 1, k + 1))
-    value = _log_likelihood(design, p, side, reached, weight, n_reached)
-    active = np.arange(rows)
+    hessian = np.empty_like(reached.gram)
+    value = _log_likelihood(p, reached, bounds, weight_open)
+    active = np.arange(len(weight))
     for _ in range(steps):
-        w, q = weight[active], p[active]
-        u = q @ design.T  # [active, N]
-        hazard, curvature = _hazard(side * u)
-        slope = np.where(reached, -u, side * hazard)
-        gradient = (w * slope) @ design
-        gradient[:, -1] += n_reached[active] / q[:, -1]
-        bend = (w * np.where(reached, 1.0, curvature)) @ outer(design)
-        h = bend.reshape(-1, k + 1, k + 1)
-        h[:, -1, -1] += n_reached[active] / q[:, -1] ** 2
-        hessian[active] = h
-        move = np.linalg.solve(h, gradient[..., None])[..., 0]
-        gain = (gradient * move).sum(axis=1)
-        going = (gain > 1e-10) & (q[:, -1] < SHARPEST)
+        q, w, some = p[active], weight_open[active], reached.take(active)
+        hazard, curvature = _hazard(q @ bounds.T)
+        gradient = (w * hazard) @ bounds - np.einsum("bij,bj->bi", some.gram, q)
+        gradient[:, -1] += some.number / q[:, -1]
+        bend = some.gram + np.tensordot(w * curvature, outer(bounds), axes=1)
+        bend[:, -1, -1] += some.number / q[:, -1] ** 2
+        hessian[active] = bend
+        move = np.linalg.solve(bend, gradient[..., None])[..., 0]
+        going = ((gradient * move).sum(axis=1) > 1e-10) & (q[:, -1] < SHARPEST)
         if not going.any():
             break
-        active, w, q, move = active[going], w[going], q[going], move[going]
+        active, q, w, move, some = active[going], q[going], w[going], move[going], some.take(going)
         length = np.ones(len(active))
         for _ in range(40):
             trial = q + length[:, None] * move
-            new = _log_likelihood(design, trial, side, reached, w, n_reached[active])
+            new = _log_likelihood(trial, some, bounds, w)
             worse = new < value[active] - 1e-9 * abs(value[active])
             if not worse.any():
                 break
@@ -63,8 +72,7 @@ def fit_tobit(
 
 
 def _least_squares_start(x: Array, y: Array, weight: Array) -> Array:
-    k = x.shape[1]
-    gram = (weight @ outer(x)).reshape(-1, k, k)
+    gram = np.tensordot(weight, outer(x), axes=1)
     b = np.linalg.solve(gram, (weight @ (x * y[:, None]))[..., None])[..., 0]
     residual = y - b @ x.T
     sigma = np.sqrt((weight * residual**2).sum(axis=1) / weight.sum(axis=1))
@@ -72,16 +80,12 @@ def _least_squares_start(x: Array, y: Array, weight: Array) -> Array:
     return np.column_stack([b * inverse[:, None], inverse])
 
 
-def _log_likelihood(
-    design: Array, p: Array, side: Array, reached: NDArray[np.bool_], weight: Array, n_reached: Array
-) -> Array:
-    u = p @ design.T
-    terms = np.empty_like(u)
-    terms[:, reached] = -0.5 * u[:, reached] ** 2
-    terms[:, ~reached] = log_ndtr((side * u)[:, ~reached])
+def _log_likelihood(p: Array, reached: _Reached, bounds: Array, weight: Array) -> Array:
     positive = p[:, -1] > 0
     log_theta = np.log(np.where(positive, p[:, -1], 1.0))
-    total: Array = np.where(positive, (weight * terms).sum(axis=1) + n_reached * log_theta, -np.inf)
+    squares = np.einsum("bi,bij,bj->b", p, reached.gram, p)
+    beyond = (weight * log_ndtr(p @ bounds.T)).sum(axis=1)
+    total: Array = np.where(positive, reached.number * log_theta - 0.5 * squares + beyond, -np.inf)
     return total
 
 
@@ -94,8 +98,8 @@ def _hazard(z: Array) -> tuple[Array, Array]:
 
 
 def outer(rows: Array) -> Array:
-    """x x^T of every row, flattened: [N, k * k]."""
-    return (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
+    """x x^T of every row: [N, k, k]."""
+    return rows[:, :, None] * rows[:, None, :]
 
 
 def _covariance(p: Array, hessian: Array) -> Array:
