@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from diffmem.errors import InputError
+from diffmem.metrics import neighbours
 from diffmem.metrics.neighbours import (
     QUANTILES,
     NearestTwo,
@@ -79,7 +80,7 @@ def test_equals_brute_force(problem: tuple[Tensor, Tensor, int]) -> None:
 def test_ties_go_to_the_lowest_index(seed: int, n: int, tile: int) -> None:
     """On a coarse grid of whole numbers distances tie often and exactly, duplicates abound and -0.0 meets 0.0."""
     g = torch.Generator().manual_seed(seed)
-    train = torch.randint(-1, 2, (n, 2), generator=g).float() * torch.tensor([-1.0, 1.0])
+    train = torch.randint(-1, 2, (n, 2), generator=g).float() * (1 - 2 * torch.randint(2, (n, 1), generator=g))
     samples = torch.randint(-2, 3, (20, 2), generator=g).float()
     distinct = len((train + 0.0).unique(dim=0))
     if distinct < 2:
@@ -109,6 +110,24 @@ def test_far_samples_of_an_untrained_model() -> None:
     for scale in (1e13, 1e34):  # every distance is the same but for rounding, and a float32 product overflows
         found, expected = nearest_two(scale * samples, train), brute_force(scale * samples, train)
         torch.testing.assert_close((found.d1, found.d2), (expected.d1, expected.d2), rtol=1e-12, atol=0.0)
+
+
+def test_the_shortlist_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However far from zero the images lie and though each tile comes nearer than the last: a few pairs a sample."""
+    pairs = 0
+
+    def count(points: Tensor, images: Tensor, rows: Tensor, columns: Tensor, scale: float) -> Tensor:
+        nonlocal pairs
+        pairs += len(rows)
+        return exact(points, images, rows, columns, scale)
+
+    exact = neighbours._exact
+    monkeypatch.setattr(neighbours, "_exact", count)
+    g = torch.Generator().manual_seed(8)
+    train, samples = torch.rand(1000, 64, generator=g), torch.rand(50, 64, generator=g)
+    train = train[(train - 0.5).norm(dim=1).argsort(descending=True)] + 1000
+    assert_equal(nearest_two(samples + 1000, train, tile=100), brute_force(samples + 1000, train))
+    assert pairs < 30 * len(samples)  # ten tiles, where a tile costs two trials and what beats them
 
 
 @pytest.mark.parametrize("setting", ["high", "medium"])
@@ -177,7 +196,7 @@ def test_memory_is_bounded_by_a_tile(monkeypatch: pytest.MonkeyPatch) -> None:
                 largest = max(largest, out.untyped_storage().nbytes())
             return out
 
-    monkeypatch.setattr("diffmem.metrics.neighbours._PAIR_VALUES", 2**10)
+    monkeypatch.setattr(neighbours, "_PAIR_VALUES", 2**10)
     train, samples = torch.rand(512, 64), 1e9 * torch.rand(128, 64)
     inputs = {train.untyped_storage().data_ptr(), samples.untyped_storage().data_ptr()}
     with Watch():
@@ -194,6 +213,7 @@ def test_memory_is_bounded_by_a_tile(monkeypatch: pytest.MonkeyPatch) -> None:
         (torch.zeros(2, 4), torch.zeros(0, 4), "no training images"),
         (torch.tensor([[1.0, math.nan], [0.0, 0.0], [math.inf, 0.0]]), torch.eye(2), "2 of 3 samples hold NaN"),
         (torch.zeros(2, 2), torch.tensor([[1.0, math.nan], [0.0, 0.0]]), "1 of 2 training images hold NaN"),
+        (torch.tensor([[1e200, 0.0], [0.0, 0.0]], dtype=torch.float64), torch.eye(2), "1 of 2 samples are too far"),
         (torch.zeros(2, 1, 2, 2), torch.eye(4), r"\(1, 2, 2\).*\(4,\)"),
     ],
 )
