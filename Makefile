@@ -18,6 +18,9 @@ lint: setup
 
 setup: $(VENV)/installed
 
+wheel-test: setup
+	PYTHON=$(abspath $(BIN))/python tests/wheel.sh
+
 $(VENV)/installed: pyproject.toml requirements.lock requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else \
 	"diffmem needs Python 3.11 to 3.13, and $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.11")'

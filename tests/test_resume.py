@@ -148,8 +148,9 @@ def test_a_polite_signal_leaves_at_once_and_loses_nothing(
 
 def _work_slowly(config: Config, phase: str) -> None:
     """A run that says where it is and dwells there: at step 7 of training, or in its third evaluation."""
-    from diffmem.training import rows, train
+    from diffmem.training import rows, signals, train
 
+    signals.PATIENCE_SECONDS = 60.0  # a busy machine must not turn a save into an abandoned step
     path = plan(config).run.path / "slow"
     if phase == "training":
         step = train._step

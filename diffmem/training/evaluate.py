@@ -130,7 +130,7 @@ def check(config: Config, split: Split) -> None:
         )
     if config.can_sample:
         name = quality_name(config)
-        dim = config.data.d if name == "fd_pixels" else 64
+        dim = features.dimension(name, config.data.d)
         for option, count in (("eval.samples", config.eval.samples), ("the test split", held_out)):
             if count < 2 * dim:
                 raise InputError(

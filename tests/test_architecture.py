@@ -1,0 +1,113 @@
+"""The import rules and the habits of the house, read from the source."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE, ANALYSIS = ROOT / "diffmem", ROOT / "analysis"
+SOURCES = sorted([*PACKAGE.rglob("*.py"), *ANALYSIS.rglob("*.py")])
+
+# lowest first; a module imports from its own level or below
+LEVELS = [
+    {"errors", "version"},
+    {"options", "rng", "stats"},
+    {"config", "store"},
+    {"data", "diffusion", "models", "theory"},
+    {"metrics"},
+    {"training"},
+    {"sweep", "executors", "runs", "progress", "compose"},
+    {"cli", "__init__"},
+]
+LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
+ONLY_IN = {  # engine -> the one place that may import it
+    "hydra": {"compose.py"},
+    "omegaconf": {"compose.py"},
+    "rich": {"progress.py"},
+    "multiprocessing": {"executors/pool.py"},
+    "sklearn": {"data/digits.py"},
+}
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """(module, at the top of the file) of every import; relative ones resolved against `diffmem`."""
+    tree = ast.parse(path.read_text())
+    top = set(map(id, tree.body))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                yield f".{node.module or ''}", id(node) in top
+            elif node.module == "diffmem":
+                yield from ((f"diffmem.{alias.name}", id(node) in top) for alias in node.names)
+            else:
+                yield node.module or "", id(node) in top
+
+
+def unit(path: Path) -> str:
+    """The level's name of a file: its module, or the package it is in."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path: Path) -> None:
+    own = LEVEL[unit(path)]
+    for module, _ in imports(path):
+        words = module.split(".")
+        if words[0] != "diffmem" or len(words) == 1:
+            continue
+        if words[1] == "analysis":
+            assert path.name == "cli.py", f"only cli.py may import {module}"
+        elif words[1] != "configs":
+            assert LEVEL[words[1]] <= own, f"{path.name} imports {module} from above"
+
+
+@pytest.mark.parametrize("path", sorted(ANALYSIS.rglob("*.py")), ids=lambda path: path.name)
+def test_analysis_stands_on_store_and_stats(path: Path) -> None:
+    allowed = {"diffmem.store", "diffmem.stats", "diffmem.errors", "diffmem.version"}
+    for module, _ in imports(path):
+        assert module.split(".")[0] not in {"torch", "diffusers", "hydra", "sklearn"}, module
+        if module.startswith("diffmem"):
+            assert module in allowed, module
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_engines_have_one_importer(path: Path) -> None:
+    place = str(path.relative_to(PACKAGE))
+    for module, top in imports(path):
+        engine = module.split(".")[0]
+        assert place in ONLY_IN.get(engine, {place}), f"{engine} belongs in {ONLY_IN[engine]}"
+        if engine in ("diffusers", "sklearn"):
+            assert not top, f"{engine} takes seconds: import it where it is used"
+
+
+@pytest.mark.parametrize(
+    "path", [PACKAGE / "store.py", PACKAGE / "stats.py", PACKAGE / "config.py"], ids=lambda path: path.name
+)
+def test_the_foundation_needs_no_torch(path: Path) -> None:
+    assert "torch" not in {module.split(".")[0] for module, _ in imports(path)}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_one_idea(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 400
+    assert not text.strip() or ast.get_docstring(ast.parse(text)), "a module opens with what it computes"
+
+
+def test_nothing_heavy_is_imported_before_it_is_used() -> None:
+    heavy = "{'torch', 'numpy', 'hydra', 'diffusers', 'matplotlib', 'pandas', 'rich'}"
+    code = (
+        "import sys, diffmem, diffmem.cli\n"
+        "try: diffmem.cli.main(['--version'])\n"
+        "except SystemExit: pass\n"
+        f"print(sorted({heavy} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
