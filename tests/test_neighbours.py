@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,19 +132,44 @@ def test_the_shortlist_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("setting", ["high", "medium"])
-def test_exact_under_reduced_precision_settings(setting: str) -> None:
+def test_exact_under_reduced_precision_settings(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """bfloat16 or TF32 products, asked for elsewhere in the process, neither reach the search nor are unset by it."""
     g = torch.Generator().manual_seed(3)
     train, samples = torch.rand(256, 64, generator=g), torch.rand(64, 64, generator=g)
+    during: list[set[str]] = []
+
+    def watch(*args: Any) -> None:
+        during.append(product_precision())
+        update(*args)
+
+    update = neighbours._update
+    monkeypatch.setattr(neighbours, "_update", watch)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(setting)
     try:
+        asked = product_precision()
         with torch.autocast("cpu", dtype=torch.bfloat16):
             found = nearest_two(samples, train)
-        assert torch.get_float32_matmul_precision() == setting
+        assert product_precision() == asked
     finally:
         torch.set_float32_matmul_precision(before)
+    assert during
+    assert all(seen <= {"ieee", "highest"} for seen in during)
     assert_equal(found, brute_force(samples, train))
+
+
+def product_precision() -> set[str]:
+    """What float32 products are allowed to be, on the GPU and on the CPU."""
+    backends: list[Any] = [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
+    modern = {backend.fp32_precision for backend in backends if hasattr(backend, "fp32_precision")}
+    return modern or {torch.get_float32_matmul_precision()}
+
+
+def test_images_with_one_hash_are_still_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "hash", lambda row: 0, raising=False)
+    train = torch.eye(6)[[0, 1, 0, 2, 1, 3]]
+    assert duplicates(train) == 2
+    assert_equal(nearest_two(torch.eye(6), train), brute_force(torch.eye(6), train))
 
 
 def convert(name: str, images: Tensor, folder: Path) -> Tensor | np.ndarray:
