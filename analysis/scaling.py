@@ -77,38 +77,37 @@ def fit_power_law(
     """Fit log τ = log C + α log n + β log W to the N runs of a family, all arguments [N].
 
     `tau` in steps; `status` "reached", "right" or "left": the `tau` of a censored run is the step it lies beyond.
-    β is fitted where `width` varies. Runs with one label of `group` are resampled together.
-    Raises LawRefused where the reached runs are no more than the coefficients or do not tell them apart, and
-    InputError for values that have no logarithm. Source: Tobin 1958; Olsen 1978.
+    β is fitted where `width` varies. Runs with one label of `group` err together: they are resampled together, and
+    groups are counted instead of runs. Raises LawRefused where the reached runs are no more than the coefficients or
+    do not tell them apart (or are in fewer than 8 groups), and InputError for values that have no logarithm.
+    Source: Tobin 1958, "Estimation of relationships for limited dependent variables"; Olsen 1978.
     """
     y, x, censored = _inputs(tau, n, width, status)
     runs, k = x.shape
+    units = np.arange(runs) if group is None else np.unique(np.asarray(group), return_inverse=True)[1]
     reached = censored == 0
-    n_reached = int(reached.sum())
     distinct = sorted(set(np.asarray(n, dtype=np.float64)[reached]))
-    what = {"n_runs": runs, "n_reached": n_reached, "distinct_n": distinct}
-    if n_reached <= k:
-        raise LawRefused(f"{n_reached} of {runs} runs reached it, and a law of {k} coefficients needs {k + 1}", **what)
-    if not _identified(x, reached[None], np.ones((1, runs)))[0]:
-        raise LawRefused(
-            f"the {n_reached} runs that reached it have {len(distinct)} distinct n"
-            + (" and widths that vary along with n" if k == 3 and len(distinct) > 1 else "")
-            + ", which leaves the exponents open",
-            **what,
-        )
+    n_reached, n_units = int(reached.sum()), len(set(units[reached]))
+    why = _why_refused(x, reached, distinct)
+    if group is not None and n_units < FEW:
+        why = why or f"the {n_reached} runs that reached it are in {n_units} groups, and resampling needs {FEW}"
+    if why:
+        raise LawRefused(why, n_runs=runs, n_reached=n_reached, distinct_n=distinct)
     centre, middle = x.mean(axis=0), y.mean()
     centre[0] = 0.0
     x = x - centre
     y = y - middle
     coefficients, sigma, covariance = fit_tobit(x, y, censored, np.ones((1, runs)))
-    dof = n_reached - k
-    small = n_reached / dof
-    error = np.sqrt(covariance[0].diagonal() * small)
-    method = "observed information"
-    if n_reached >= FEW:
-        resampled = _resampled_error(x, y, censored, group, n_boot, seed)
+    dof = n_units - k
+    small = n_units / dof
+    error, method = np.sqrt(covariance[0].diagonal() * small), "observed information"
+    if n_units >= FEW:
+        resampled = _resampled_error(x, y, censored, units, n_boot, seed)
         if resampled is not None:
             error, method = resampled * np.sqrt(small), "resampled runs"
+        elif group is not None:
+            why = "too few resamples of the groups tell the coefficients apart"
+            raise LawRefused(why, n_runs=runs, n_reached=n_reached, distinct_n=distinct)
     b, error = coefficients[0], np.maximum(error, 1e-3 / SHARPEST)  # an exact law has rounding for an error
     half = float(stdtrit(dof, 0.975)) * error
     p_one, p_zero = (float(2 * stdtr(dof, -abs(b[1] - at) / error[1])) for at in (1.0, 0.0))
@@ -121,7 +120,7 @@ def fit_power_law(
         beta_low=float(b[2] - half[2]) if with_width else np.nan,
         beta_high=float(b[2] + half[2]) if with_width else np.nan,
         log_c=float(b[0] + middle - b[1:] @ centre[1:]),
-        scatter=float(sigma[0] * np.sqrt(small)),
+        scatter=float(sigma[0] * np.sqrt(n_reached / (n_reached - k))),
         p_alpha_is_one=p_one,
         p_alpha_is_zero=p_zero,
         n_runs=runs,
@@ -164,14 +163,26 @@ def _identified(x: Array, reached: NDArray[np.bool_], weight: Array) -> NDArray[
     return (used.sum(axis=1) > x.shape[1]) & apart
 
 
+def _why_refused(x: Array, reached: NDArray[np.bool_], distinct: Sequence[float]) -> str:
+    """Why the reached runs are too little for the k coefficients; empty where they are enough."""
+    (runs, k), n_reached = x.shape, int(reached.sum())
+    if n_reached <= k:
+        return f"{n_reached} of {runs} runs reached it, and a law of {k} coefficients needs {k + 1}"
+    if _identified(x, reached[None], np.ones((1, runs)))[0]:
+        return ""
+    along = " and widths that vary along with n" if k == 3 and len(distinct) > 1 else ""
+    return (
+        f"the {n_reached} runs that reached it have {len(distinct)} distinct n{along}, which leaves the exponents open"
+    )
+
+
 def _resampled_error(
-    x: Array, y: Array, censored: NDArray[np.int64], group: ArrayLike | None, n_boot: int, seed: int
+    x: Array, y: Array, censored: NDArray[np.int64], units: NDArray[np.int64], n_boot: int, seed: int
 ) -> Array | None:
-    """Standard errors [k] from resampling whole runs (or groups); None where too few resamples identify the law."""
-    labels = np.arange(len(y)) if group is None else np.unique(np.asarray(group), return_inverse=True)[1]
-    count = int(labels.max()) + 1
+    """Standard errors [k] from resampling whole units [N]; None where too few resamples identify the law."""
+    count = int(units.max()) + 1
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=n_boot)
-    weight = drawn[:, labels].astype(np.float64)
+    weight = drawn[:, units].astype(np.float64)
     weight = weight[_identified(x, (censored == 0)[None], weight)]
     if n_boot < 2 or len(weight) < 0.9 * n_boot:
         return None
