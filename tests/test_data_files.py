@@ -84,10 +84,11 @@ def test_another_file_under_an_idx_name_is_refused(clothes: Path, content: bytes
         load(fashion(clothes))
 
 
-def test_a_flipped_byte_in_a_gzip_is_refused(clothes: Path) -> None:
+@pytest.mark.parametrize("place", [0, 10, 20_000], ids=["magic", "block", "pixel"])
+def test_a_flipped_byte_in_a_gzip_is_refused(clothes: Path, place: int) -> None:
     path = clothes / "train-images-idx3-ubyte.gz"
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0xFF
+    content[place] ^= 0xFF
     path.write_bytes(content)
     with pytest.raises(InputError, match="can't be read as IDX images"):
         load(fashion(clothes))
