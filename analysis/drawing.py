@@ -180,7 +180,7 @@ def law_text(fit: Mapping[str, Any] | None, name: str) -> str:
     symbol = SYMBOLS[name]
     if not fitted(fit):
         reason = (fit or {}).get("refused") or "not fitted"
-        return f"{symbol}: no law\n" + textwrap.fill(str(reason), 24, max_lines=6)
+        return f"{symbol}: no law\n" + textwrap.fill(str(reason).replace("$", r"\$"), 24, max_lines=6)
     assert fit is not None
     lines = [rf"{symbol} $\propto\ n^{{{fit['alpha']:.2f}}}$"]
     beta = fit.get("beta")

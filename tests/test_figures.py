@@ -115,7 +115,10 @@ def test_a_law_with_width_follows_its_formula() -> None:
 def test_no_window_is_claimed_where_memorization_comes_first() -> None:
     _, times = family(ns=(32, 64))
     swapped = {"tau_mem": LAWS["tau_gen"], "tau_gen": LAWS["tau_mem"]}
-    assert "stop here" not in words(figures.times_vs_n(times, swapped))
+    figure = figures.times_vs_n(times, swapped)
+    assert "stop here" not in words(figure)
+    assert not [shape for shape in figure.axes[0].collections if shape.get_paths()]
+    assert [shape for shape in figures.times_vs_n(times, LAWS).axes[0].collections if shape.get_paths()]
 
 
 def test_sheet_frames_the_copies(pictures: dict[str, Picture]) -> None:
@@ -197,6 +200,8 @@ def test_a_figure_says_what_it_leaves_out() -> None:
     assert "no samples" in words(figures.samples_beside_neighbours([]))
     assert "no time" in words(figures.times_vs_n(TIMES[["run", "n"]], {}))
     assert "one run tells" in words(figures.times_vs_n(TIMES, REFUSED))
+    refused = TIMES.assign(tau_mem_status="refused")  # its last step is no bound
+    assert [point.name for name in LAWS for point in drawing.points(refused, name)] == ["tau_gen"]
 
 
 def test_widths_have_line_styles_and_replicates_stand_apart() -> None:

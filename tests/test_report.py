@@ -17,7 +17,7 @@ from diffmem.errors import InputError
 
 from .picture_tables import LAWS, family, sheets
 
-EVIL = '<script>alert("x")</script>\'"&--><img src=http://evil.example/x>'
+EVIL = '$x_{$ <script>alert("x")</script>\'"&--><img src=http://evil.example/x>'
 
 
 class Reader(HTMLParser):
@@ -46,7 +46,13 @@ class Reader(HTMLParser):
 
 
 def settings(n: int, **changed: Any) -> dict[str, Any]:
-    return {"data.name": "digits", "data.n": n, "model.multipliers": [1, 2], "optimizer.lr": 1e-3} | changed
+    return {
+        "data.name": "digits",
+        "data.n": n,
+        "data.index": 0,
+        "model.multipliers": [1, 2],
+        "optimizer.lr": 1e-3,
+    } | changed
 
 
 def written(folder: Path, **changed: Any) -> str:
@@ -205,6 +211,7 @@ def test_settings_are_split_into_what_differs_and_what_does_not(page: str) -> No
     assert re.search(r'<th scope="col">train\.steps</th>', page)
     assert "<dt>optimizer.lr</dt> <dd>0.001</dd>" in page
     assert "/secret" not in page
+    assert "data.index" not in page  # a column of its own
     assert "stopped" in page
 
 
