@@ -138,9 +138,9 @@ def test_bytes_are_the_same_twice(pictures: dict[str, Picture], tmp_path: Path) 
     figure, data = pictures["times_vs_n"]
     first = figures.save(figure, data, tmp_path / "a", "x")
     second = figures.save(again, data, tmp_path / "b", "x")
-    third = figures.save(figure, data, tmp_path / "c", "x")
-    for one, two, three in zip(first, second, third, strict=True):
-        assert one.read_bytes() == two.read_bytes() == three.read_bytes()
+    for one, two in zip(first, second, strict=True):
+        assert one.read_bytes() == two.read_bytes()
+    assert first[1].read_bytes() == figures.render(figure, "svg")  # a figure saved again
     assert first[0].read_bytes().startswith(b"\x89PNG")
     assert b"<dc:date>" not in first[1].read_bytes()
 
