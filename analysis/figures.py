@@ -260,7 +260,8 @@ def times_vs_n(times: pd.DataFrame, laws: Mapping[str, Mapping[str, Any]]) -> Fi
         for place, width in enumerate(widths or [np.nan]):
             line = drawing.law(laws[name], span, np.full(64, width))
             axes.plot(span, line, LINES[place % 4], color=COLOURS[name], zorder=2)
-    heights = [point.tau for point in points] + [height for line in lines.values() for height in line[[0, -1]]]
+    ends_of = [end for point in points for end in (point.tau, point.low, point.high)]
+    heights = [end for end in ends_of if 0 < end < np.inf] + [end for line in lines.values() for end in line[[0, -1]]]
     axes.set(xlim=(span[0], span[-1]), ylim=(min(heights) / 2, max(heights) * 2))
     drawing.n_axis(axes.xaxis, drawing.levels(n))
     drawing.log_ticks(axes.yaxis, *axes.get_ylim())
