@@ -102,7 +102,6 @@ def common_level(curves: list[Curve], memorization: list[Timescale], draws: list
         settled = _settled(curve)
         eligible = np.isfinite(times.copies) | (settled & (times.copies == np.inf))
         before = curve.step <= times.copies[:, None]
-        eligible &= before.any(axis=1)
         best[place, eligible] = np.where(before, drawn.quality, np.inf).min(axis=1)[eligible]
     poorest = best.max(axis=0)
     values = np.where(np.isfinite(poorest), LEVEL_FACTOR * poorest, np.nan)
@@ -259,6 +258,8 @@ def _why_left_out(curve: Curve, memorization: Timescale) -> str:
         return "its tau_mem is refused"
     if memorization.status == "left":
         return "it memorizes from the first point on"
-    if memorization.status == "reached":
-        return "" if curve.step[0] <= memorization.value else "it has no point before tau_mem"
-    return "" if _settled(curve) else "it did not reach tau_mem, and its last three qualities do not agree"
+    return (
+        ""
+        if memorization.status == "reached" or _settled(curve)
+        else "it did not reach tau_mem, and its last three qualities do not agree"
+    )

@@ -122,6 +122,7 @@ def test_a_missing_column_is_named(tmp_path: Path, name: str) -> None:
         ("fd_pixels", 4, -0.5, "fd_pixels=-0.5 .* is negative"),
         ("f_mem", 4, 1.5, "f_mem=1.5 .* above 1"),
         ("step", 4, 50, "steps of run n16-w16-s0 do not ascend"),
+        ("step", 4, 89, "steps of run n16-w16-s0 do not ascend"),
         ("step", 0, -50, "steps of run n16-w16-s0 do not ascend"),
         ("n", 4, 17, "several values of n"),
         ("f_mem", 4, "much", "column f_mem holds something that is no number"),

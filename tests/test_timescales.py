@@ -205,6 +205,20 @@ def test_stored_ratios_are_resampled_jointly_over_runs_and_steps(tmp_path: Path)
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.2
 
 
+def test_copies_have_the_width_of_their_intervals_and_differ_between_runs() -> None:
+    table = planted_rows(16, 160, 150, error=0.05)
+    table["fd_pixels_low"] = np.where(table["step"] > 1000, -0.1, table["fd_pixels_low"])
+    both = family(table, table.assign(run="twin"))
+    first, second = resample(both, family_curves(both), 4000, seed=0)
+    for drawn in (first.quality, second.quality):
+        assert drawn is not None
+        np.testing.assert_allclose(np.log(drawn[1:]).std(axis=0), 0.05, rtol=4 / np.sqrt(8000))
+    middle = int(np.flatnonzero(table["f_mem"].between(0.3, 0.7))[0])
+    for name in ("count", "quality"):
+        one, other = (getattr(drawn, name)[1:, middle] for drawn in (first, second))
+        assert abs(np.corrcoef(one, other)[0, 1]) < 4 / np.sqrt(4000)
+
+
 def test_samples_that_are_not_those_of_the_row_are_not_used(tmp_path: Path) -> None:
     table = planted_rows(16, 160, 150)
     run = write_run(tmp_path, table)
