@@ -82,10 +82,7 @@ def _result(run: RunDir, future: Future[Outcome]) -> RunResult:
     return RunResult(run, future.result(), None)
 
 
-def _cost(planned: Plan) -> float:
-    """Relative length of a run: how long f_mem takes to rise, times the size of a step."""
+def _cost(planned: Plan) -> tuple[float, int]:
+    """Relative length of a run: the size of its steps times their number, then n, which f_mem takes long to pass."""
     config = planned.config
-    steps = float(config.train.steps)
-    if config.stop.f_mem is not None:
-        steps = min(steps, config.data.n * 1000.0)
-    return steps * config.model.width**2 * config.batch
+    return config.train.steps * config.batch * config.data.d * config.model.width**2, config.data.n

@@ -249,12 +249,8 @@ def _update(distance: Tensor, index: Tensor, points: _Tile, images: _Tile, place
 
 def _exact(points: Tensor, images: Tensor, rows: Tensor, columns: Tensor, scale: float) -> Tensor:
     """Scaled float64 distances [P] of the pairs (points[rows], images[columns])."""
-    parts = []
-    step = max(1, _PAIR_VALUES // points.shape[1])
-    for row, column in zip(rows.split(step), columns.split(step), strict=True):
-        difference = (points[row].double() - images[column].double()).mul_(scale)
-        parts.append(difference.square_().sum(1).sqrt_())
-    return torch.cat(parts)
+    difference = (points[rows].double() - images[columns].double()).mul_(scale)
+    return difference.square_().sum(1).sqrt_()
 
 
 def _merge(distance: Tensor, index: Tensor, rows: Tensor, new: Tensor, places: Tensor) -> None:

@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from diffmem.config import Config
 from diffmem.data import Dataset, Split, load, split
 from diffmem.diffusion.process import Process
 from diffmem.errors import InputError
+from diffmem.models import build
 from diffmem.store import DamagedWarning, RunDir
 from diffmem.training import evaluate, machine, snapshot
 from diffmem.training.heartbeat import Heartbeat
@@ -53,6 +56,8 @@ class Outcome:
 def plan(config: Config) -> Plan:
     """Check everything that can be checked before a run. Raises InputError; writes nothing."""
     machine.resolve_device(config.device)
+    with torch.device("meta"):
+        build(config.model, config.data.shape)  # the network's own checks, without its weights
     dataset = load(config.data)
     parts = split(dataset, config.data)
     evaluate.check(config, parts)
