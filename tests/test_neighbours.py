@@ -223,11 +223,11 @@ def test_memory_is_bounded_by_a_tile(monkeypatch: pytest.MonkeyPatch) -> None:
             return out
 
     monkeypatch.setattr(neighbours, "_PAIR_VALUES", 2**10)
-    train, samples = torch.rand(512, 64), 1e20 * torch.rand(128, 64)
+    train, samples = torch.rand(96, 64), 1e20 * torch.rand(64, 64)
     inputs = {train.untyped_storage().data_ptr(), samples.untyped_storage().data_ptr()}
     with Watch():
         nearest_two(samples, train, tile=32)
-    assert largest <= 8 * max(2 * 32 * 64, 2 * 32 * 32, 2 * 512)  # two trials a row, pairs of places, a number an image
+    assert largest <= 8 * max(2 * 32 * 64, 2 * 32 * 32, 2 * 96)  # two trials a row, pairs of places, a number an image
 
 
 @pytest.mark.parametrize(
