@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from diffmem.store import write_bytes
@@ -81,6 +82,6 @@ def _shown(fitted: Fitted) -> Sequence[tuple[Path, int]]:
         steps = fitted.family.rows.loc[fitted.family.rows["run"] == entry["run"], "step"].tolist()
         time = fitted.times.set_index("run").loc[entry["run"]]
         wanted = [value for value in (time["tau_gen"], time["tau_mem"]) if pd.notna(value)]
-        chosen = {min(steps, key=lambda step, value=value: abs(step - value)) for value in wanted}
+        chosen = {steps[int(np.abs(np.array(steps) - value).argmin())] for value in wanted}
         pairs += [(Path(entry["path"]), step) for step in sorted({steps[len(steps) // 3], *chosen, steps[-1]})]
     return pairs

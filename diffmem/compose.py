@@ -43,19 +43,28 @@ def compose(overrides: list[str]) -> Config:
 
 def compose_grid(overrides: list[str]) -> list[Config]:
     """The settings of every point of the grid, the experiment's own axes included (an override replaces its axis)."""
-    return [_to_config(_compose(point)) for point in grid_points(overrides)]
+    fixed, axes = _split(overrides)
+    choices = [list(_values(axis)) for axis in axes]
+    if any(axis.key_or_group in groups() for axis in axes):
+        return [_to_config(_compose([*fixed, *point])) for point in itertools.product(*choices)]
+    base = _compose([*fixed, *(values[0] for values in choices)])  # once, since composing takes a while
+    configs = []
+    for point in itertools.product(*choices):
+        settings = copy.deepcopy(base)
+        for override in _parse(list(point)):
+            OmegaConf.update(settings, override.key_or_group, override.value())
+        configs.append(_to_config(settings))
+    return configs
 
 
-def grid_points(overrides: list[str]) -> list[list[str]]:
-    """The overrides of every point of the grid."""
+def _split(overrides: list[str]) -> tuple[list[str], list[Override]]:
+    """The overrides that hold at every point of a grid, and its axes."""
     parsed = _parse(overrides)
     fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
     axes = [override for override in parsed if override.is_sweep_override()]
     named = {override.key_or_group for override in parsed}
     params = _compose(fixed, with_hydra=True).hydra.sweeper.params or {}
-    axes = _parse([f"{key}={value}" for key, value in params.items() if key not in named]) + axes
-    choices = [list(_values(axis)) for axis in axes]
-    return [[*fixed, *point] for point in itertools.product(*choices)]
+    return fixed, _parse([f"{key}={value}" for key, value in params.items() if key not in named]) + axes
 
 
 def multirun(overrides: list[str], task: Callable[[Config], None]) -> None:

@@ -175,6 +175,12 @@ class RunDir:
     def write_meta(self, meta: Mapping[str, Any]) -> None:
         write_bytes(self.meta_path, _json_bytes(meta))
 
+    def append_timing(self, step: int, train_seconds: float, evaluate_seconds: float) -> None:
+        """Add what the way to `step` and its evaluation took: the only place for clock values."""
+        head = "" if self.timing_path.exists() else "step,train_seconds,evaluate_seconds\n"
+        with self.timing_path.open("a") as file:
+            file.write(f"{head}{step},{train_seconds:.3f},{evaluate_seconds:.3f}\n")
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Own the run, or raise InputError that says who does. The lock dies with the process."""

@@ -56,6 +56,9 @@ def run_all(plans: list[Plan], show: AbstractContextManager[object]) -> list[Run
 
     An interrupt stops the executor, and every run with it at a resume point.
     """
+    for planned in plans:
+        if not planned.run.path.exists():
+            planned.run.write_status({"status": "queued"})
     executor = start(plans[0].config.executor)
     futures: list[Future[Outcome]] = []
     try:

@@ -1,5 +1,7 @@
 """The forward process against diffusers' schedulers and against its own algebra."""
 
+from typing import Any
+
 import pytest
 import torch
 from diffusers import DDPMScheduler
@@ -26,7 +28,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def test_alpha_bar_is_that_of_diffusers(diffusion: DiffusionConfig) -> None:
     names = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
-    oracle = DDPMScheduler(
+    oracle: Any = DDPMScheduler(
         num_train_timesteps=diffusion.T,
         beta_start=diffusion.beta_first,
         beta_end=diffusion.beta_last,

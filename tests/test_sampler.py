@@ -1,6 +1,7 @@
 """Samplers on exact problems: a Gaussian, whose epsilon is closed-form, and one point that all must find."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -87,7 +88,7 @@ def test_trailing_times_and_the_reference_times_by_hand() -> None:
 
 def test_reference_is_ddim_on_its_own_times() -> None:
     """Against diffusers' DDIM step between the same pairs of times; it steps back by T // num_inference_steps."""
-    oracle = DDIMScheduler(clip_sample=False, beta_start=1e-4, beta_end=2e-2, num_train_timesteps=1000)
+    oracle: Any = DDIMScheduler(clip_sample=False, beta_start=1e-4, beta_end=2e-2, num_train_timesteps=1000)
     denoiser = gaussian(0.3, 0.5)
     x = noise = initial_noise(5, (3,))
     for t, earlier in pairwise(torch.linspace(0, 999, 100, dtype=torch.float64).long().flip(0).tolist()):
@@ -115,7 +116,7 @@ def test_ddim_error_falls_like_its_step() -> None:
 
 def test_the_stored_scheduler_is_the_one_that_sampled() -> None:
     stored = scheduler(DIFFUSION)
-    again = DDIMScheduler.from_config(stored.config)
+    again: Any = DDIMScheduler.from_config(stored.config)
     assert again.config.clip_sample is False
     again.set_timesteps(500)
     x = noise = initial_noise(3, (2,))

@@ -135,8 +135,8 @@ def test_averaged_weights_are_the_recursion() -> None:
     state = initial_state(config, CPU)
     expected: dict[str, Tensor] = {}
     for moment in train(state, images(config), process, config, stops={6}, pause=lambda: True):
-        for name, weight in moment.model.named_parameters():
-            weight = weight.detach().double()
+        for name, parameter in moment.model.named_parameters():
+            weight = parameter.detach().double()
             expected[name] = 0.8 * expected[name] + 0.2 * weight if moment.step else weight
     for name, average in state.ema.items():
         torch.testing.assert_close(average.double(), expected[name], rtol=1e-5, atol=1e-6)

@@ -4,19 +4,32 @@ x: [B, C, H, W], or [B, d] for the residual MLP; t: int64 [B]; epsilon has the s
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import nn
 
 from diffmem.config import ModelConfig
-from diffmem.models.resmlp import ResMLP
-from diffmem.models.unet import UNet
-from diffmem.models.unet_reference import UNetReference
+from diffmem.models import resmlp, unet, unet_reference
 
-MODELS: dict[str, Callable[[ModelConfig, tuple[int, ...]], nn.Module]] = {
-    "unet": UNet,
-    "unet_reference": UNetReference,
-    "resmlp": ResMLP,
+
+@dataclass(frozen=True)
+class Architecture:
+    """How a model is made, and the check that its settings fit together."""
+
+    make: Callable[[ModelConfig, tuple[int, ...]], nn.Module]
+    check: Callable[[ModelConfig], None]
+
+
+MODELS = {
+    "unet": Architecture(unet.UNet, unet.check),
+    "unet_reference": Architecture(unet_reference.UNetReference, unet_reference.check),
+    "resmlp": Architecture(resmlp.ResMLP, resmlp.check),
 }
+
+
+def check(cfg: ModelConfig) -> None:
+    """Raise InputError where the options do not fit together. Makes no model and imports no library."""
+    MODELS[cfg.name].check(cfg)
 
 
 def build(cfg: ModelConfig, shape: tuple[int, ...]) -> nn.Module:
@@ -32,4 +45,5 @@ def build(cfg: ModelConfig, shape: tuple[int, ...]) -> nn.Module:
     Raises:
         InputError: the options do not fit together.
     """
-    return MODELS[cfg.name](cfg, shape)
+    check(cfg)
+    return MODELS[cfg.name].make(cfg, shape)

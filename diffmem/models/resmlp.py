@@ -36,16 +36,10 @@ class ResMLP(nn.Module):
     Args:
         cfg: `width` and `blocks`.
         shape: (d,) of one point.
-
-    Raises:
-        InputError: an option of the U-Nets is set, which would do nothing here.
     """
 
     def __init__(self, cfg: ModelConfig, shape: tuple[int, ...]) -> None:
         super().__init__()
-        for name in ("multipliers", "attention", "dropout"):
-            if value := getattr(cfg, name):
-                raise InputError(f"model.{name}={value} is an option of the U-Nets and resmlp has none: leave it out.")
         self.width = cfg.width
         self.first = nn.Linear(shape[0], cfg.width)
         self.blocks = nn.ModuleList(Block(cfg.width) for _ in range(cfg.blocks))
@@ -66,3 +60,10 @@ def interleaved_sinusoid(t: Tensor, width: int) -> Tensor:
     pairs = torch.arange((width + 1) // 2, dtype=torch.float32, device=t.device)
     angles = t.float()[:, None] * 10000.0 ** (-2 * pairs / width)  # [B, ceil(width / 2)]
     return torch.stack([angles.cos(), angles.sin()], dim=-1).flatten(1)[:, :width]
+
+
+def check(cfg: ModelConfig) -> None:
+    """Raise InputError where an option of the U-Nets is set, which would do nothing here."""
+    for name in ("multipliers", "attention", "dropout"):
+        if value := getattr(cfg, name):
+            raise InputError(f"model.{name}={value} is an option of the U-Nets and resmlp has none: leave it out.")

@@ -21,9 +21,6 @@ class UNet(nn.Module):
     Args:
         cfg: size of the network.
         shape: (C, H, W) of one image.
-
-    Raises:
-        InputError: the head width does not divide the channels of a level with attention.
     """
 
     def __init__(self, cfg: ModelConfig, shape: tuple[int, ...]) -> None:
@@ -43,7 +40,7 @@ class UNet(nn.Module):
                 "AttnUpBlock2D" if level in cfg.attention else "UpBlock2D" for level in reversed(levels)
             ),
             add_attention=cfg.mid_attention,
-            attention_head_dim=_head_width(cfg, channels),
+            attention_head_dim=_head_width(cfg),
             norm_num_groups=cfg.groups,
             dropout=cfg.dropout,
         )
@@ -54,16 +51,19 @@ class UNet(nn.Module):
         return epsilon
 
 
-def _head_width(cfg: ModelConfig, channels: tuple[int, ...]) -> int:
-    """Channels of one attention head, the same at all levels."""
-    deepest = channels[-1]
-    if not cfg.attention and not cfg.mid_attention:
-        return deepest
-    width = deepest // cfg.heads
+def check(cfg: ModelConfig) -> None:
+    """Raise InputError where the head width does not divide the channels of a level with attention."""
+    width = _head_width(cfg)
     for level in cfg.attention:
-        if channels[level - 1] % width:
+        channels = cfg.width * cfg.multipliers[level - 1]
+        if channels % width:
             raise InputError(
                 f"model.heads={cfg.heads} makes heads of {width} channels, which do not divide the "
-                f"{channels[level - 1]} channels of level {level}, named in model.attention: use more heads."
+                f"{channels} channels of level {level}, named in model.attention: use more heads."
             )
-    return width
+
+
+def _head_width(cfg: ModelConfig) -> int:
+    """Channels of one attention head, the same at all levels."""
+    deepest = cfg.width * cfg.multipliers[-1]
+    return deepest // cfg.heads if cfg.attention or cfg.mid_attention else deepest

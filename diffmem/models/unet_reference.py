@@ -136,14 +136,10 @@ class UNetReference(nn.Module):
     Args:
         cfg: size of the network; the study has heads = 4 and groups = 8.
         shape: (C, H, W_) of one image.
-
-    Raises:
-        InputError: `width` is odd or below 4, or `heads` does not divide the channels of a level with attention.
     """
 
     def __init__(self, cfg: ModelConfig, shape: tuple[int, ...]) -> None:
         super().__init__()
-        _check(cfg)
         width, last = cfg.width, len(cfg.multipliers) - 1
         self.width = width
         self.time = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, 4 * width))
@@ -196,7 +192,8 @@ def sinusoid(t: Tensor, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-def _check(cfg: ModelConfig) -> None:
+def check(cfg: ModelConfig) -> None:
+    """Raise InputError where `width` is odd or below 4, or `heads` does not divide an attended level's channels."""
     if cfg.width % 2 or cfg.width < 4:
         raise InputError(
             f"model.width={cfg.width} does not fit unet_reference, whose time embedding is half sines and half "

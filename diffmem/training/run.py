@@ -13,13 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
+from diffmem import models
 from diffmem.config import Config
 from diffmem.data import Dataset, Split, load, split
 from diffmem.diffusion.process import Process
 from diffmem.errors import InputError
-from diffmem.models import build
 from diffmem.store import DamagedWarning, RunDir
 from diffmem.training import evaluate, machine, snapshot
 from diffmem.training.heartbeat import Heartbeat
@@ -56,8 +54,7 @@ class Outcome:
 def plan(config: Config) -> Plan:
     """Check everything that can be checked before a run. Raises InputError; writes nothing."""
     machine.resolve_device(config.device)
-    with torch.device("meta"):
-        build(config.model, config.data.shape)  # the network's own checks, without its weights
+    models.check(config.model)
     dataset = load(config.data)
     parts = split(dataset, config.data)
     evaluate.check(config, parts)
@@ -127,7 +124,7 @@ class _Session:
         self.process = Process.from_config(self.config.diffusion).to(self.device)
         self.images = self.split.train.to(self.device)
         self.rows = Rows(self.config, self.run, planned.dataset, self.split, self.device)
-        self.saved_at = time.monotonic()
+        self.saved_at = self.measured_at = time.monotonic()
 
     def run_to_end(self) -> Outcome:
         self._mend_checkpoints()
@@ -163,10 +160,14 @@ class _Session:
         yield from train(state, self.images, self.process, self.config, stops=stops, pause=pause)
 
     def _at_grid_step(self, state: State) -> None:
+        begin = time.monotonic()
         snapshot.write_checkpoint(state, self.config, self.split, self.run.checkpoint_path(state.step))
         averaged = self.config.eval.weights == "ema"
         with self._evaluating():
             self.rows.add(snapshot.with_ema(state, self.config) if averaged else state.model, state.step)
+        end = time.monotonic()
+        self.run.append_timing(state.step, begin - self.measured_at, end - begin)
+        self.measured_at = end
 
     @contextlib.contextmanager
     def _evaluating(self) -> Iterator[None]:
