@@ -78,7 +78,10 @@ class Evaluator:
         return {**columns, **self.shared}, arrays
 
     def _quality(self, samples: Tensor) -> dict[str, float]:
-        found = self.extractor(self.split.to_pixels(samples.cpu()))
+        pixels = self.split.to_pixels(samples.cpu())
+        if pixels.ndim == 4:
+            pixels = pixels.clamp(0, 1)  # as an image is shown; a few bright failures would drown the rest
+        found = self.extractor(pixels)
         low, high = frechet.frechet_jackknife(found, *self.test_statistics)
         name = self.extractor.name
         distance = frechet.frechet_distance(*frechet.statistics(found), *self.test_statistics)
