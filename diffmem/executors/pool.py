@@ -70,7 +70,7 @@ class Pool:
             if outcome is not None:
                 return outcome
             if self._cancelled:
-                return Outcome("interrupted", "its worker was stopped")
+                return Outcome("interrupted", "it was stopped: the same command goes on")
         raise WorkerDied(f"its worker died {self._retries + 1} times (out of memory?)")
 
     def _run_once(self, config: Config) -> Outcome | None:

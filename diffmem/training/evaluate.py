@@ -17,6 +17,7 @@ from diffmem.diffusion.process import Process
 from diffmem.diffusion.sampler import initial_noise, sample
 from diffmem.errors import InputError
 from diffmem.metrics import denoising, features, frechet, neighbours, score
+from diffmem.training.train import Diverged
 
 PCA_IMAGES = 10_000  # images outside the test split that a feature basis is fitted on
 
@@ -49,7 +50,10 @@ class Evaluator:
             self.test_statistics = frechet.statistics(self.extractor(split.to_pixels(split.test)))
 
     def __call__(self, model: nn.Module, step: int) -> Measured:
-        """Measure `model` (left in the mode it came in) as the checkpoint of `step`."""
+        """Measure `model` (left in the mode it came in) as the checkpoint of `step`.
+
+        Raises Diverged where it samples NaN or infinite values: that is no f_mem = 0.
+        """
         training = model.training
         model.eval()
         try:
@@ -58,6 +62,8 @@ class Evaluator:
                 arrays: dict[str, np.ndarray] = {}
                 if self.config.can_sample:
                     samples = self._sample(model)
+                    if not samples.isfinite().all():
+                        raise Diverged(step, "the samples")
                     columns, arrays = self._memorization(samples)
                     row |= columns | self._quality(samples)
                 row |= self._losses(model)

@@ -19,10 +19,10 @@ from diffmem.models import build
 
 
 class Diverged(Exception):
-    """The loss was NaN or infinite at `step`."""
+    """The loss (or what `what` names) was NaN or infinite at `step`."""
 
-    def __init__(self, step: int) -> None:
-        super().__init__(f"the loss was no longer finite at step {step}")
+    def __init__(self, step: int, what: str = "the loss") -> None:
+        super().__init__(f"{what} held NaN or infinite values at step {step}")
         self.step = step
 
 

@@ -1,0 +1,126 @@
+"""The library face: a run on disk as a Python object, and its checkpoints in diffusers' own hands."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from diffusers.models.unets.unet_2d import UNet2DModel
+
+import diffmem
+from diffmem.data import load, split
+from diffmem.diffusion.sampler import initial_noise
+from diffmem.errors import InputError
+from diffmem.metrics.neighbours import memorized_fraction, nearest_two
+from diffmem.runs import neighbour_sheet
+from diffmem.training.run import execute, plan
+
+from .tiny import CHECKPOINTS, tiny
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> diffmem.Run:
+    planned = plan(tiny(tmp_path_factory.mktemp("runs"), train={"ema": 0.9}))
+    execute(planned)
+    return diffmem.load_run(planned.run.path)
+
+
+def test_what_a_run_knows(run: diffmem.Run) -> None:
+    assert run.config == tiny(run.path.parent, train={"ema": 0.9})
+    assert run.steps == CHECKPOINTS
+    assert run.status["status"] == "complete"
+    metrics = run.metrics()
+    assert isinstance(metrics, pd.DataFrame)
+    assert metrics["step"].tolist() == CHECKPOINTS
+    assert metrics["f_mem"].between(0, 1).all()
+
+
+def test_images_are_the_split_in_model_space(run: diffmem.Run) -> None:
+    parts = split(load(run.config.data), run.config.data)
+    assert torch.equal(run.train_images(), parts.train)
+    assert torch.equal(run.test_images(), parts.test)
+    pixels = run.to_images(run.train_images())
+    torch.testing.assert_close(pixels, load(run.config.data).read(0, 8), rtol=0, atol=1e-6)
+    assert float(run.to_images(run.train_images() + 100).max()) == 1.0
+
+
+def test_stored_samples_are_those_of_the_stored_model(run: diffmem.Run) -> None:
+    samples = run.samples(24)
+    assert samples["images"].shape == (5, 1, 8, 8)
+    assert samples["d1"].shape == (128,)
+    torch.testing.assert_close(run.sample(24, 5), samples["images"], rtol=1e-4, atol=1e-4)
+
+
+def test_stored_rows_follow_from_stored_samples(run: diffmem.Run) -> None:
+    samples, row = run.samples(24), run.metrics().set_index("step").loc[24]
+    again = nearest_two(run.sample(24, 128), run.train_images())
+    torch.testing.assert_close(again.d1, samples["d1"], rtol=1e-4, atol=1e-4)
+    fraction = memorized_fraction(samples["d1"], samples["d2"])
+    assert (fraction.count, fraction.total) == (row["f_mem_count"], row["f_mem_total"])
+    assert (fraction.low, fraction.high) == (row["f_mem_low"], row["f_mem_high"])
+    heldout = nearest_two(run.test_images(), run.train_images())
+    assert memorized_fraction(heldout.d1, heldout.d2).value == row["f_mem_null"]
+
+
+def test_a_checkpoint_opens_with_diffusers_and_gives_our_samples(run: diffmem.Run) -> None:
+    """A plain loop with the stored model and the stored scheduler, from our initial noise."""
+    folder = run.path / "checkpoints" / "step_00000024"
+    model = UNet2DModel.from_pretrained(folder).eval()
+    scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
+    scheduler.set_timesteps(run.config.sampler.calls)
+    x = initial_noise(5, (1, 8, 8))
+    with torch.no_grad():
+        for t in scheduler.timesteps:
+            x = scheduler.step(model(x, t).sample, t, x).prev_sample
+    torch.testing.assert_close(x, run.samples(24)["images"], rtol=0, atol=1e-4)
+    note = json.loads((folder / "diffmem.json").read_text())
+    mean = torch.tensor(note["mean"]).view(-1, 1, 1)
+    torch.testing.assert_close((x / note["scale"] + mean).clamp(0, 1), run.to_images(x))
+
+
+def test_averaged_weights_open_too(run: diffmem.Run) -> None:
+    x, t = torch.zeros(2, 1, 8, 8), torch.tensor([1, 5])
+    with torch.no_grad():
+        raw, ema = run.model(24)(x, t), run.model(24, "ema")(x, t)
+    assert not torch.equal(raw, ema)
+    plain = UNet2DModel.from_pretrained(run.path / "checkpoints" / "step_00000024" / "ema").eval()
+    with torch.no_grad():
+        torch.testing.assert_close(plain(x, t).sample, ema)
+
+
+def test_what_is_not_there_is_said(run: diffmem.Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no checkpoint at step 5: the nearest are 4, 6"):
+        run.model(5)
+    with pytest.raises(InputError, match="no samples at step 25"):
+        run.samples(25)
+    with pytest.raises(InputError, match="no run directory"):
+        diffmem.load_run(tmp_path)
+    with pytest.raises(AttributeError, match="load_rnu"):
+        diffmem.load_rnu  # noqa: B018
+    assert [found.path for found in diffmem.load_runs(run.path.parent)] == [run.path]
+
+
+def test_a_sheet_puts_samples_beside_their_nearest_training_image(run: diffmem.Run) -> None:
+    sheet = neighbour_sheet(run.path, 24, count=3)
+    assert sheet is not None
+    samples = run.samples(24)
+    brute = torch.cdist(samples["images"][:3].flatten(1).double(), run.train_images().flatten(1).double())
+    nearest = run.train_images()[brute.argmin(1)]
+    torch.testing.assert_close(torch.from_numpy(sheet["nearest"]), run.to_images(nearest))
+    two = brute.sort(1).values
+    torch.testing.assert_close(torch.from_numpy(sheet["ratio"]), two[:, 0] / two[:, 1], rtol=1e-5, atol=0)
+    assert neighbour_sheet(run.path, 5) is None
+
+
+@pytest.mark.parametrize(
+    "model", [{"name": "unet_reference", "width": 4}, {"name": "resmlp", "width": 8, "multipliers": []}]
+)
+def test_other_models_open_through_load_run(model: dict[str, object], tmp_path: Path) -> None:
+    mixture = {"name": "mixture", "n": 8, "dim": 4, "mu": 1.0, "sigma": 1.0, "size": None, "channels": None}
+    groups = {"data": mixture} if model["name"] == "resmlp" else {}
+    planned = plan(tiny(tmp_path, model=model, train={"steps": 2}, **groups))
+    execute(planned)
+    run = diffmem.load_run(planned.run.path)
+    torch.testing.assert_close(run.sample(2, 5), run.samples(2)["images"], rtol=1e-4, atol=1e-4)
