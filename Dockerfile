@@ -33,7 +33,7 @@ COPY configs /tmp/diffmem/configs
 COPY analysis /tmp/diffmem/analysis
 RUN pip install --no-deps --no-build-isolation /tmp/diffmem && rm -rf /tmp/diffmem
 
-USER diffmem
+USER 1000
 WORKDIR /work
 VOLUME ["/work/runs", "/work/data"]
 ENTRYPOINT ["diffmem"]

@@ -9,7 +9,7 @@ quickstart: setup
 	$(BIN)/diffmem sweep experiment=quickstart
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -90,9 +90,10 @@ def read_table(path: str | Path) -> Family:
             f"{path} holds no run with metrics: name a folder of run directories (each with config.yaml and "
             "metrics.jsonl), such as runs/quickstart."
         )
-    table = pd.DataFrame(runs)
+    order = ["n", "width", "seed", "index"]
+    table = pd.DataFrame(runs).sort_values(order, kind="stable")
     check_one_family(table)
-    rows = pd.concat(frames, ignore_index=True)
+    rows = pd.concat(frames, ignore_index=True).sort_values(order, kind="stable", ignore_index=True)
     table = table[table["run"].isin(rows["run"])].reset_index(drop=True)
     return Family(table, clean_rows(rows, str(path), notes), notes)
 

@@ -73,6 +73,7 @@ def multirun(overrides: list[str], task: Callable[[Config], None]) -> None:
     def job(composed: DictConfig) -> None:
         task(_to_config(composed))
 
+    overrides = [str(override.input_line) for override in _parse(overrides)]
     with tempfile.TemporaryDirectory(prefix="diffmem-") as folder:
         chosen = any(word.startswith(("hydra.sweep.dir=", "hydra/launcher=")) for word in overrides)
         kept_clean = [] if chosen else [f"hydra.sweep.dir={folder}"]
@@ -126,10 +127,12 @@ def groups() -> dict[str, list[str]]:
 
 def _parse(overrides: list[str]) -> list[Override]:
     try:
-        return OverridesParser.create().parse_overrides(overrides)
+        parsed = OverridesParser.create().parse_overrides(overrides)
     except HydraException as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"an override cannot be read ({reason}): write key=value, such as data.n=64.") from error
+    # Hydra takes no null for a group, and no experiment is the default
+    return [override for override in parsed if (override.key_or_group, override.value()) != ("experiment", None)]
 
 
 def _values(axis: Override) -> Iterator[str]:
@@ -145,14 +148,15 @@ def _compose(overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
     known = groups()
     for override in parsed:
         name = override.key_or_group
-        if name in known and override.value() not in known[name] and (name, override.value()) != ("experiment", None):
+        if name in known and override.value() not in known[name]:
             raise InputError(f"{override.input_line}: {name} is one of {', '.join(known[name])}.")
     chosen = [str(override.input_line) for override in parsed if override.key_or_group in known]
     with _hydra():
         settings = hydra.compose("train", overrides=chosen)
         _check_keys(parsed, settings, [*known])
         try:
-            return hydra.compose("train", overrides=overrides, return_hydra_config=with_hydra)
+            whole = [str(override.input_line) for override in parsed]
+            return hydra.compose("train", overrides=whole, return_hydra_config=with_hydra)
         except (HydraException, OmegaConfBaseException) as error:
             cause = error.__cause__ or error
             raise InputError(str(cause).splitlines()[0]) from error

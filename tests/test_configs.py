@@ -14,7 +14,7 @@ from .tiny import OVERRIDES
 
 # what makes a run of any config short; the group under test is not overridden
 SHORT = [
-    *("train.steps=3", "train.batch=4", "grid.kind=log", "grid.first=2", "stop.f_mem=null", "device=cpu", "threads=1"),
+    *("train.steps=3", "train.batch=4", "grid.kind=log", "grid.first=3", "stop.f_mem=null", "device=cpu", "threads=1"),
     *("eval.samples=128", "eval.test_images=64", "eval.keep_samples=2", "eval.t=[20]"),
 ]
 SMALL_UNET = ["model=unet_tiny", "model.width=8", "model.groups=4"]
@@ -45,6 +45,7 @@ def overrides(group: str, name: str, roots: dict[str, Path]) -> list[str]:
         words += ["data.n=8", *(["data=mixture"] if name == "resmlp" else ["model.width=8"])]
     elif group == "experiment":
         words += ["data.n=8", "model.width=8"]
+        words += ["model.multipliers=[1,2]", "model.blocks=1", "model.attention=[]"] if name == "study" else []
     else:
         tiny = [word for word in OVERRIDES if word.partition("=")[0] not in (group, "diffusion.T", "optimizer.lr")]
         words = [word for word in tiny if not word.startswith(("train.steps", f"{group}."))] + ["train.steps=3"]
@@ -65,7 +66,7 @@ def test_every_config_trains_three_steps(
     planned = plan(config)
     assert execute(planned).status == "complete"
     rows = RunDir(planned.run.path).primary.read_rows()
-    assert [row["step"] for row in rows] == [0, 2, 3]
+    assert [row["step"] for row in rows][:: len(rows) - 1] == [0, 3]
     assert {"f_mem", "f_mem_null", "f_mem_low", "f_mem_high"} <= set(rows[-1])
     assert any(key.startswith("fd_") for key in rows[-1])
     assert any(key.startswith("loss_gen_t") for key in rows[-1])

@@ -91,7 +91,7 @@ def test_averaged_weights_open_too(run: diffmem.Run) -> None:
 
 
 def test_what_is_not_there_is_said(run: diffmem.Run, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no checkpoint at step 5: the nearest are 4, 6"):
+    with pytest.raises(InputError, match=r"no checkpoint at step 5: the nearest are 2, 4, 6\."):
         run.model(5)
     with pytest.raises(InputError, match="no samples at step 25"):
         run.samples(25)
