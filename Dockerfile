@@ -3,8 +3,6 @@
 ARG BASE_IMAGE=python:3.11-slim
 FROM ${BASE_IMAGE}
 
-SHELL ["/bin/bash", "-o", "pipefail", "-c"]
-
 # A base without Python gets the distribution's.
 # hadolint ignore=DL3008
 RUN if ! python3 -m venv --help >/dev/null 2>&1; then \

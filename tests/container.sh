@@ -41,5 +41,6 @@ fi
 "${run[@]}" "$image" sweep experiment=quickstart data.n=16,32 train.steps=60
 test -s "$runs/quickstart/report.html"
 test -s "$runs/quickstart/laws.json"
-"${run[@]}" "$image" sweep experiment=quickstart data.n=16,32 train.steps=60 | grep -q "Nothing to do"
+again=$("${run[@]}" "$image" sweep experiment=quickstart data.n=16,32 train.steps=60)
+grep -q "Nothing to do" <<<"$again"
 echo "container: built, linted, run"

@@ -19,7 +19,8 @@ diffmem=$place/venv/bin/diffmem
 "$diffmem" sweep experiment=quickstart data.n=16,24 train.steps=60
 test -s runs/quickstart/report.html
 test -s runs/quickstart/laws.json
-"$diffmem" sweep experiment=quickstart data.n=16,24 train.steps=60 | grep -q "Nothing to do"
+again=$("$diffmem" sweep experiment=quickstart data.n=16,24 train.steps=60)
+grep -q "Nothing to do" <<<"$again"
 left=$(ls -A)
 test "$left" = runs || { echo "left behind: $left" >&2; exit 1; }
 if "$place/venv/bin/python" -c "import analysis" 2>/dev/null; then
