@@ -135,7 +135,7 @@ def test_a_polite_signal_leaves_at_once_and_loses_nothing(
     _wait(lambda: (run.path / "slow").exists())
     assert process.pid is not None
     os.kill(process.pid, number)
-    process.join(20)
+    process.join(60)
     assert process.exitcode == 130
     assert run.read_status()["status"] == "interrupted"
     assert "same command" in run.read_status()["why"]
@@ -176,7 +176,7 @@ def _work_slowly(config: Config, phase: str) -> None:
 
 
 def _wait(ready: Callable[[], bool]) -> None:
-    for _ in range(600):
+    for _ in range(6000):
         if ready():
             return
         time.sleep(0.05)
