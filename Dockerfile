@@ -11,14 +11,14 @@ RUN if ! python3 -m venv --help >/dev/null 2>&1; then \
     fi \
     && python3 -m venv /venv \
     && useradd --create-home --uid 1000 diffmem \
-    && install -d -o diffmem -g diffmem /work /work/runs /work/data
+    && install -d -o diffmem -g diffmem /diffmem /diffmem/runs /diffmem/data
 
 ENV PATH=/venv/bin:$PATH \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PYTHONUNBUFFERED=1 \
     MPLCONFIGDIR=/tmp/matplotlib \
-    DIFFMEM_CACHE=/work/runs/.cache
+    DIFFMEM_CACHE=/diffmem/runs/.cache
 
 # A folder of wheels to take packages from first, such as a CPU build of torch.
 ARG PIP_FIND_LINKS=
@@ -32,7 +32,7 @@ COPY analysis /tmp/diffmem/analysis
 RUN pip install --no-deps --no-build-isolation /tmp/diffmem && rm -rf /tmp/diffmem
 
 USER 1000
-WORKDIR /work
-VOLUME ["/work/runs", "/work/data"]
+WORKDIR /diffmem
+VOLUME ["/diffmem/runs", "/diffmem/data"]
 ENTRYPOINT ["diffmem"]
 CMD ["--help"]

@@ -18,7 +18,7 @@ links=$(pip config get global.find-links 2>/dev/null || pip config get :env:.fin
 
 if docker info >/dev/null 2>&1; then
     docker build ${base:+--build-arg BASE_IMAGE="$base"} -t "$image" .
-    run=(docker run --rm --network none -v "$runs:/work/runs")
+    run=(docker run --rm --network none -v "$runs:/diffmem/runs")
 else
     if [ -z "$base" ]; then
         base=localhost/python:3.11-slim
@@ -34,7 +34,7 @@ else
         ${links:+-v "$links:$links:ro" --build-arg PIP_FIND_LINKS="$links"} \
         --build-arg BASE_IMAGE="$base" -t "$image" .
     run=(podman --runtime runc --cgroup-manager cgroupfs run --rm --network none
-        --ulimit nofile=1024:1024 --ulimit nproc=4096:4096 -v "$runs:/work/runs")
+        --ulimit nofile=1024:1024 --ulimit nproc=4096:4096 -v "$runs:/diffmem/runs")
 fi
 
 "${run[@]}" "$image" --version

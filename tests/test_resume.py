@@ -284,8 +284,8 @@ def test_another_machine_is_warned_of(
 
 
 def test_a_run_ends_two_checkpoints_after_f_mem_passed_its_level(tmp_path: Path) -> None:
-    """A level of f_mem that every row passes (f_mem is 0, so a level below it is asked for through the rule's rows)."""
-    config = tiny(tmp_path, stop={"f_mem": 0.5, "after": 2}, eval={"k": 1.0})  # with k = 1 every sample counts
+    """With k = 1 every sample counts as memorized, so the rule is met at step 0 and ends the run two rows later."""
+    config = tiny(tmp_path, stop={"f_mem": 0.5, "after": 2}, eval={"k": 1.0})
     assert again(config) == Outcome("stopped", "f_mem passed stop.f_mem=0.5 at step 0")
     run = plan(config).run
     assert [row["step"] for row in run.primary.read_rows()] == CHECKPOINTS[:3]
