@@ -8,6 +8,7 @@ by itself, which overstates the uncertainty where neighbouring points err togeth
 K points of a curve, M samples, B resampled copies; arrays [1 + B, ...] have the observed curve in front.
 """
 
+import re
 import zlib
 from dataclasses import dataclass
 
@@ -36,6 +37,9 @@ class Curve:
     quality: Array | None = None  # [K] positive, lower is better
     quality_low: Array | None = None  # [K] 95% interval
     quality_high: Array | None = None  # [K]
+    loss_train: Array | None = None  # [K] ε-loss on training images at diffusion time `loss_t`
+    loss_test: Array | None = None  # [K]
+    loss_t: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Draws:
     null: Array | None  # [1 + B]
     quality: Array | None  # [1 + B, K]
     low: Array | None  # [1 + B, K]
+    n_boot: int  # B
     notes: tuple[str, ...] = ()
 
 
@@ -61,9 +66,20 @@ def quality_column(rows: pd.DataFrame, quality: str | None = None) -> str | None
     return quality or (names[0] if names else None)
 
 
-def family_curves(family: Family, quality: str | None = None) -> list[Curve]:
+def loss_time(rows: pd.DataFrame, t: int | None = None) -> int | None:
+    """The diffusion time at which losses are read: `t`, or the smallest in the table; None where there is none."""
+    found = [re.fullmatch(r"loss_test_t(\d+)", str(name)) for name in rows]
+    have = [int(match[1]) for match in found if match and f"loss_train_t{match[1]}" in rows]
+    if t is not None and t not in have:
+        known = ", ".join(map(str, sorted(have))) or "none"
+        raise InputError(f"loss_t={t}: the table has no losses at that diffusion time; it has {known}.")
+    return min(have, default=None) if t is None else t
+
+
+def family_curves(family: Family, quality: str | None = None, loss_t: int | None = None) -> list[Curve]:
     """One curve a run, in the order of `family.runs`. Raises InputError where f_mem's columns are incomplete."""
     name = quality_column(family.rows, quality)
+    time = loss_time(family.rows, loss_t)
     rows = family.rows.copy()
     if "f_mem_count" not in rows and {"f_mem", "f_mem_total"} <= set(rows):
         rows["f_mem_count"] = (rows["f_mem"] * rows["f_mem_total"]).round()
@@ -71,7 +87,7 @@ def family_curves(family: Family, quality: str | None = None) -> list[Curve]:
         for needed in ("f_mem_count", "f_mem_total", "f_mem_null"):
             if needed not in rows:
                 raise InputError(f"the table lacks the column {needed}, without which f_mem has no error or no null.")
-    return [_curve(str(run), rows[rows["run"] == run], name) for run in family.runs["run"]]
+    return [_curve(str(run), rows[rows["run"] == run], name, time) for run in family.runs["run"]]
 
 
 def observed(curve: Curve) -> Draws:
@@ -89,7 +105,7 @@ def resample(family: Family, curves: list[Curve], n_boot: int, seed: int) -> lis
     return drawn
 
 
-def _curve(run: str, rows: pd.DataFrame, quality: str | None) -> Curve:
+def _curve(run: str, rows: pd.DataFrame, quality: str | None, loss_t: int | None) -> Curve:
     def column(name: str | None) -> Array | None:
         if name is None or name not in rows or rows[name].isna().any():
             return None
@@ -117,6 +133,9 @@ def _curve(run: str, rows: pd.DataFrame, quality: str | None) -> Curve:
         quality=value,
         quality_low=ends[0],
         quality_high=ends[1],
+        loss_train=column(f"loss_train_t{loss_t}"),
+        loss_test=column(f"loss_test_t{loss_t}"),
+        loss_t=loss_t,
     )
 
 
@@ -141,7 +160,7 @@ def _draw(curve: Curve, paired: Array | None, n_boot: int, seed: int, notes: tup
         low = quality * np.exp(-Z * error)
         if curve.quality_low is not None:
             low[0] = curve.quality_low
-    return Draws(count, null, quality, low, notes)
+    return Draws(count, null, quality, low, n_boot, notes)
 
 
 def _log_error(curve: Curve) -> Array:

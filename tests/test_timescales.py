@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from diffmem.analysis.curves import Curve, family_curves, resample
+from diffmem.analysis.generalization_times import common_level
+from diffmem.analysis.reading import Timescale
 from diffmem.analysis.table import Family, read_table
-from diffmem.analysis.timescales import Timescale, common_level, family_times, tau_gen, tau_mem
+from diffmem.analysis.timescales import family_times, tau_gen, tau_mem
 from safetensors.numpy import save_file
 
 from diffmem.errors import InputError
