@@ -10,7 +10,8 @@ K points of a curve, M samples, B resampled copies; arrays [1 + B, ...] have the
 
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from .table import Family
 
 Array = NDArray[np.float64]
 Z = float(ndtri(0.975))
+PER_POINT = ("count", "total", "quality", "quality_low", "quality_high", "loss_train", "loss_test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class Curve:
     count: Array | None = None  # [K] memorized samples
     total: Array | None = None  # [K] samples
     null: tuple[float, float] | float | None = None
-    quality: Array | None = None  # [K] positive, lower is better
+    quality: Array | None = None  # [K] positive, lower is better; NaN where it was not measured
     quality_low: Array | None = None  # [K] 95% interval
     quality_high: Array | None = None  # [K]
     loss_train: Array | None = None  # [K] ε-loss on training images at diffusion time `loss_t`
@@ -105,9 +107,25 @@ def resample(family: Family, curves: list[Curve], n_boot: int, seed: int) -> lis
     return drawn
 
 
+def where_quality(curve: Curve, draws: Draws) -> tuple[Curve, Draws]:
+    """The curve at the points that have a quality, and its copies there."""
+    if curve.quality is None or not np.isnan(curve.quality).any():
+        return curve, draws
+    have = ~np.isnan(curve.quality)
+
+    def taken(values: Array | None) -> Array | None:
+        return None if values is None else values[..., have]
+
+    points: dict[str, Any] = {name: taken(getattr(curve, name)) for name in PER_POINT}
+    return (
+        replace(curve, step=curve.step[have], **points),
+        replace(draws, count=taken(draws.count), quality=taken(draws.quality), low=taken(draws.low)),
+    )
+
+
 def _curve(run: str, rows: pd.DataFrame, quality: str | None, loss_t: int | None) -> Curve:
-    def column(name: str | None) -> Array | None:
-        if name is None or name not in rows or rows[name].isna().any():
+    def column(name: str | None, *, gaps: bool = False) -> Array | None:
+        if name is None or name not in rows or (rows[name].isna().all() if gaps else rows[name].isna().any()):
             return None
         return rows[name].to_numpy(np.float64)
 
@@ -117,13 +135,15 @@ def _curve(run: str, rows: pd.DataFrame, quality: str | None, loss_t: int | None
         null = (float(null_count.mean()), float(null_total.mean()))
     elif null_share is not None:
         null = float(null_share.mean())
-    value = column(quality)
+    value = column(quality, gaps=True)
     if value is not None and (value <= 0).any():
         step = rows["step"].to_numpy()[value <= 0][0]
         raise InputError(
             f"{quality} of run {run} is not positive at step {step}: times of quality need a distance above 0."
         )
-    ends = (None, None) if quality is None else (column(f"{quality}_low"), column(f"{quality}_high"))
+    ends = (
+        (None, None) if quality is None else (column(f"{quality}_low", gaps=True), column(f"{quality}_high", gaps=True))
+    )
     return Curve(
         run=run,
         step=rows["step"].to_numpy(np.int64),
@@ -159,7 +179,7 @@ def _draw(curve: Curve, paired: Array | None, n_boot: int, seed: int, notes: tup
         quality = curve.quality * np.exp(np.vstack([np.zeros_like(error), noise * error]))
         low = quality * np.exp(-Z * error)
         if curve.quality_low is not None:
-            low[0] = curve.quality_low
+            low[0] = np.where(np.isnan(curve.quality_low), curve.quality, curve.quality_low)
     return Draws(count, null, quality, low, n_boot, notes)
 
 
@@ -173,7 +193,7 @@ def _log_error(curve: Curve) -> Array:
     positive = curve.quality_low > 0
     lower = np.log(curve.quality / np.where(positive, np.minimum(curve.quality_low, curve.quality), curve.quality))
     error: Array = np.where(positive, (upper + lower) / 2, upper) / Z
-    return error
+    return np.nan_to_num(error)
 
 
 def _paired_counts(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from diffmem.stats import crossing_times
 
-from .curves import Array, Curve, Draws, observed
+from .curves import Array, Curve, Draws, observed, where_quality
 from .memorization_times import GAP, losses
 from .reading import Timescale, read_off, refused
 
@@ -45,7 +45,8 @@ def common_level(curves: list[Curve], memorization: list[Timescale], draws: list
     draws = draws or [observed(curve) for curve in curves]
     best = np.full((len(curves), len(memorization[0].copies)), -np.inf)  # [runs, 1 + B]
     left_out = {}
-    for place, (curve, times, drawn) in enumerate(zip(curves, memorization, draws, strict=True)):
+    pairs = [where_quality(curve, drawn) for curve, drawn in zip(curves, draws, strict=True)]
+    for place, ((curve, drawn), times) in enumerate(zip(pairs, memorization, strict=True)):
         why = _why_left_out(curve, times)
         if why:
             left_out[curve.run] = why

@@ -1,6 +1,7 @@
-"""A folder of runs to everything that is said about it: tables, laws, figures and the report page.
+"""A table of runs to everything that is said about it: tables, laws, figures and the report page.
 
-`fit` writes metrics.csv, timescales.csv and laws.json, `report` figures/ and report.html, all into the folder.
+`write_tables` writes metrics.csv, timescales.csv and laws.json, `draw` figures/, `report` all of these and
+report.html, into one folder.
 """
 
 import json
@@ -12,10 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from diffmem.errors import InputError
 from diffmem.store import write_bytes
 from diffmem.version import __version__
 
-from .figures import SampleSheet, draw_all, save
+from .figures import Picture, SampleSheet, draw_all, save
+from .film import Film
 from .report import write_report
 from .scaling import laws, sentence
 from .table import Family, read_table, write_metrics_csv
@@ -23,6 +26,8 @@ from .timescales import family_times
 
 # (run directory, step) -> the fields of a SampleSheet; None where there are no sample images
 SheetReader = Callable[[Path, int], Mapping[str, Any] | None]
+# run directory -> the fields of a Film, or None
+FilmReader = Callable[[Path], Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -36,28 +41,73 @@ class Fitted:
     sentence: str
 
 
-def fit(folder: str | Path) -> Fitted:
-    """Read the runs in `folder`, fit their timescales and laws, and write metrics.csv, timescales.csv, laws.json.
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """How times are read: the arguments of `family_times`, and the samples behind the study's percentages."""
 
-    Raises InputError where the folder holds no family of runs.
+    mem: str = "fmem_crosses"
+    gen: str = "quality_reaches"
+    level: float | None = None
+    quality: str | None = None
+    loss_t: int | None = None
+    samples: int | None = None
+
+
+def fit(source: str | Path, choices: Choices | None = None, out: str | Path | None = None) -> Fitted:
+    """Read the runs in `source` and fit their timescales and laws.
+
+    `source` is what `read_table` reads. What is written goes into `out`: by default the folder itself, or for a csv
+    the folder beside it that has its name. Raises InputError where the source holds no family of runs.
     """
-    folder = Path(folder)
-    family = read_table(folder)
-    times = family_times(family)
+    source, chosen = Path(source), choices or Choices()
+    family = read_table(source, chosen.samples)
+    times = family_times(
+        family, mem=chosen.mem, gen=chosen.gen, level=chosen.level, quality=chosen.quality, loss_t=chosen.loss_t
+    )
     fitted = laws(times)
-    write_metrics_csv(family, folder / "metrics.csv")
-    write_bytes(folder / "timescales.csv", times.to_csv(index=False).encode())
-    write_bytes(folder / "laws.json", json.dumps(fitted, indent=1).encode() + b"\n")
+    folder = Path(out) if out else source.with_suffix("") if source.is_file() else source
     return Fitted(folder, family, times, fitted, sentence(fitted, times))
 
 
-def report(fitted: Fitted, read_sheet: SheetReader) -> Path:
-    """Draw the figures and write the page; returns its path. `read_sheet(run, step)` gives sample images."""
-    sheets = [SampleSheet(**sheet) for run, step in _shown(fitted) if (sheet := read_sheet(run, step))]
-    rows = fitted.family.rows
-    pictures = draw_all(rows, fitted.times, fitted.laws, sheets)
-    for name, picture in pictures.items():
+def write_tables(fitted: Fitted) -> None:
+    """Write metrics.csv, timescales.csv and laws.json."""
+    fitted.folder.mkdir(parents=True, exist_ok=True)
+    write_metrics_csv(fitted.family, fitted.folder / "metrics.csv")
+    write_bytes(fitted.folder / "timescales.csv", fitted.times.to_csv(index=False).encode())
+    write_bytes(fitted.folder / "laws.json", json.dumps(fitted.laws, indent=1).encode() + b"\n")
+
+
+def draw(fitted: Fitted, sheets: Sequence[SampleSheet], names: Sequence[str] = ()) -> dict[str, Picture]:
+    """Draw every figure there is something for, or those of `names`, and write them into figures/, as PNG, SVG and CSV.
+
+    Raises InputError for a name that is none of theirs, before anything is written.
+    """
+    pictures = draw_all(fitted.family.rows, fitted.times, fitted.laws, sheets)
+    for name in names:
+        if name not in pictures:
+            raise InputError(f"figure {name!r} is not one of those these runs have: {', '.join(pictures)}.")
+    chosen = {name: picture for name, picture in pictures.items() if not names or name in names}
+    for name, picture in chosen.items():
         save(picture.figure, picture.data, fitted.folder / "figures", name)
+    return chosen
+
+
+def read_sheets(fitted: Fitted, read_sheet: SheetReader) -> list[SampleSheet]:
+    """The samples to show, of runs that stored some; `read_sheet(run, step)` gives the images."""
+    return [SampleSheet(**sheet) for run, step in _shown(fitted) if (sheet := read_sheet(run, step))]
+
+
+def read_films(fitted: Fitted, read_film: FilmReader) -> list[Film]:
+    """The samples of every run that stored some, through its training; `read_film(run)` gives the images."""
+    paths = fitted.family.runs["path"].dropna()
+    return [Film(**film) for path in paths if (film := read_film(Path(path)))]
+
+
+def report(fitted: Fitted, read_sheet: SheetReader, read_film: FilmReader) -> Path:
+    """Write the tables, the figures and the page; returns its path. The readers give sample images."""
+    write_tables(fitted)
+    sheets, rows = read_sheets(fitted, read_sheet), fitted.family.rows
+    pictures = draw(fitted, sheets)
     return write_report(
         fitted.folder / "report.html",
         title=fitted.folder.resolve().name,
@@ -66,7 +116,7 @@ def report(fitted: Fitted, read_sheet: SheetReader) -> Path:
         laws=fitted.laws,
         rows=rows,
         figures={name: picture.figure for name, picture in pictures.items()},
-        sheets=sheets,
+        films=read_films(fitted, read_film),
         runs=fitted.family.runs,
         warnings=fitted.family.warnings,
         version=__version__,
@@ -75,7 +125,9 @@ def report(fitted: Fitted, read_sheet: SheetReader) -> Path:
 
 def _shown(fitted: Fitted) -> Sequence[tuple[Path, int]]:
     """The (run, step) pairs whose samples are shown: smallest, middle and largest n, from quality to memorization."""
-    runs = fitted.family.runs.sort_values(["n", "width", "seed"], kind="stable")
+    runs = fitted.family.runs.dropna(subset="path").sort_values(["n", "width", "seed"], kind="stable")
+    if runs.empty:
+        return []
     places = sorted({0, len(runs) // 2, len(runs) - 1})
     pairs = []
     for entry in runs.iloc[places].to_dict("records"):

@@ -21,6 +21,8 @@ from safetensors.numpy import load_file
 from diffmem.errors import InputError
 from diffmem.store import DamagedWarning, RunDir, find_runs, write_bytes
 
+from .reference_files import find_reference_runs, read_reference_runs
+
 RUN_COLUMNS = ("run", "n", "width", "seed", "index")
 MAY_DIFFER = (
     *("data.n", "model.width", "seed", "data.index", "train.steps", "stop.", "grid.", "device", "threads"),
@@ -67,16 +69,23 @@ class Family:
         return dict(zip(self.runs["run"], self.runs["settings"], strict=True))
 
 
-def read_table(path: str | Path) -> Family:
-    """The family in a folder of run directories, or in a csv with the columns of `metrics.csv`.
+def read_table(path: str | Path, samples: int | None = None) -> Family:
+    """The family in a folder of run directories, in a csv with the columns of `metrics.csv`, or in the study's files.
 
-    Raises InputError for a folder without runs, runs that are no family, a missing column, steps that do not
-    ascend, counts larger than their total, or negative values.
+    `samples` is the number behind each percentage of the study's files, which do not hold it. Raises InputError for a
+    folder without runs, runs that are no family, a missing column, steps that do not ascend, counts larger than their
+    total, or negative values.
     """
     path = Path(path)
     if path.is_file():
+        if samples is not None:
+            raise InputError(f"--samples={samples} is for the study's own text files, not for a csv: leave it out.")
         return _read_csv(path)
     notes: list[str] = []
+    if path.is_dir() and (folders := find_reference_runs(path)):
+        return _as_family(*read_reference_runs(folders, samples, notes), path, notes)
+    if samples is not None:
+        raise InputError(f"--samples={samples} is for the study's own text files, and {path} holds none: leave it out.")
     runs, frames = [], []
     for run in find_runs(path):
         entry, frame = _read_run(run, notes)
@@ -90,6 +99,10 @@ def read_table(path: str | Path) -> Family:
             f"{path} holds no run with metrics: name a folder of run directories (each with config.yaml and "
             "metrics.jsonl), such as runs/quickstart."
         )
+    return _as_family(runs, frames, path, notes)
+
+
+def _as_family(runs: list[dict[str, Any]], frames: list[pd.DataFrame], path: Path, notes: list[str]) -> Family:
     order = ["n", "width", "seed", "index"]
     table = pd.DataFrame(runs).sort_values(order, kind="stable")
     check_one_family(table)
@@ -147,19 +160,30 @@ def clean_rows(rows: pd.DataFrame, source: str, notes: list[str]) -> pd.DataFram
 
 
 def _drop_incomplete(rows: pd.DataFrame, measures: list[str], notes: list[str]) -> pd.DataFrame:
-    """Without the rows that lack a number in a main measure (f_mem or quality) which their run does have."""
-    main = [name for name in measures if name in ("f_mem", "f_mem_count", "f_mem_total") or name.startswith("fd_")]
+    """Without the rows that lack an f_mem which their run does have; a quality that is no number is made NaN."""
+    main = [name for name in measures if name in ("f_mem", "f_mem_count", "f_mem_total")]
     bad = rows[[*RUN_COLUMNS[1:], "step"]].isna().any(axis=1)
     if main:
-        broken = ~rows[main].astype(np.float64).abs().lt(np.inf)
-        bad |= (broken & ~broken.groupby(rows["run"]).transform("all")).any(axis=1)
+        bad |= _lacking(rows, main).any(axis=1)
     for run, count in bad.groupby(rows["run"], sort=False).sum().items():
         if count:
             notes.append(f"{run}: {count} of {(rows['run'] == run).sum()} rows lack a number and were dropped.")
     kept = rows[~bad].copy()
+    for name in [name for name in measures if name.startswith("fd_") and not name.endswith(("_low", "_high"))]:
+        lacking = _lacking(kept, [name])[name]
+        kept[name] = kept[name].where(~lacking)
+        for run, count in lacking.groupby(kept["run"], sort=False).sum().items():
+            if count:
+                notes.append(f"{run}: {name} is missing at {count} of {(kept['run'] == run).sum()} steps.")
     for name in ("n", "width", "seed", "index", "step"):
         kept[name] = kept[name].astype(np.int64)
     return kept
+
+
+def _lacking(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Where a measure is no finite number although its run has some."""
+    broken = ~rows[names].astype(np.float64).abs().lt(np.inf)
+    return broken & ~broken.groupby(rows["run"]).transform("all")
 
 
 def _check_values(rows: pd.DataFrame, measures: list[str], source: str) -> None:

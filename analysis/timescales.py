@@ -11,7 +11,7 @@ import pandas as pd
 
 from diffmem.errors import InputError
 
-from .curves import Curve, Draws, family_curves, observed, quality_column, resample
+from .curves import Curve, Draws, family_curves, observed, quality_column, resample, where_quality
 from .generalization_times import GEN_DEFINITIONS, Level, common_level
 from .memorization_times import MEM_DEFINITIONS
 from .reading import Timescale
@@ -41,7 +41,10 @@ def tau_gen(
     """
     if definition not in GEN_DEFINITIONS:
         raise InputError(f"tau_gen definition {definition!r} is not one of {', '.join(GEN_DEFINITIONS)}.")
-    return GEN_DEFINITIONS[definition](curve, level, memorization, draws or observed(curve))
+    draws = draws or observed(curve)
+    if definition.startswith("quality"):
+        curve, draws = where_quality(curve, draws)
+    return GEN_DEFINITIONS[definition](curve, level, memorization, draws)
 
 
 def family_times(

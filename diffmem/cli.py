@@ -14,11 +14,17 @@ from diffmem.errors import InputError
 from diffmem.version import __version__
 
 if TYPE_CHECKING:
+    from diffmem.analysis.pipeline import Fitted
     from diffmem.config import Config
 
 OVERRIDES = """\
 overrides are Hydra's: key=value, such as data.n=64 model.width=16 optimizer=sgd seed=1 out=runs/mine.
 `diffmem train --cfg [overrides]` shows every key with its value, and the choices of each group."""
+
+
+DEFINITIONS = """\
+definitions of tau_mem: fmem_crosses, fmem_onset, fmem_half, loss_gap, overfit_onset
+definitions of tau_gen: quality_reaches, quality_settles, quality_argmin, loss_reaches"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -74,12 +80,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("run", help="a run directory")
     evaluate.add_argument("overrides", nargs="*", help="keys of eval, sampler and device")
-    for name, function, summary in (
-        ("fit", _fit, "fit the timescales and laws of a folder of runs"),
-        ("report", _report, "fit a folder of runs, draw its figures and write report.html"),
-    ):
-        add(name, function, summary, composes=False).add_argument("folder", help="a folder of run directories")
+    fit = add("fit", _fit, "fit the timescales and laws of a family of runs", composes=False)
+    figures = add("figures", _figures, "fit a family of runs and draw its figures", composes=False)
+    report = add("report", _report, "fit a family of runs, draw its figures and write report.html", composes=False)
+    for verb in (fit, figures, report):
+        _add_family(verb)
+    figures.add_argument("names", nargs="*", help="names of figures, such as times_vs_n (default: all there are)")
     return parser
+
+
+def _add_family(verb: argparse.ArgumentParser) -> None:
+    """Which runs, and how their times are read: the fields of `diffmem.analysis.pipeline.Choices`."""
+    verb.add_argument(
+        "source",
+        help="a folder of run directories, a csv with the columns of metrics.csv, or a folder of the study's own code",
+    )
+    verb.add_argument("--out", help="folder for what is written (default: the folder itself; beside a csv)")
+    verb.add_argument("--mem", metavar="DEFINITION", default="fmem_crosses", help="definition of tau_mem")
+    verb.add_argument("--gen", metavar="DEFINITION", default="quality_reaches", help="definition of tau_gen")
+    verb.add_argument("--level", type=float, help="level of quality common to the runs (default: from their best)")
+    verb.add_argument("--quality", metavar="COLUMN", help="measure of quality, such as fd_pca64")
+    verb.add_argument("--loss-t", type=int, metavar="T", help="diffusion time of losses (default: the smallest)")
+    verb.add_argument("--samples", type=int, help="samples behind a percentage of the study's files (default: 10000)")
+    verb.epilog = DEFINITIONS
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -124,6 +147,7 @@ def _multirun(overrides: list[str]) -> int:
 
 def _sweep(arguments: argparse.Namespace) -> int:
     from diffmem import compose
+    from diffmem.analysis import pipeline
     from diffmem.progress import Progress
     from diffmem.sweep import plan_grid, run_all
 
@@ -140,7 +164,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
         print("Nothing to do: every run of the sweep is over.")
     if code > 2:  # interrupted
         return code
-    return max(code, _write_report(str(plans[0].run.path.parent)))
+    return max(code, _write_report(pipeline.fit(plans[0].run.path.parent)))
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -163,23 +187,48 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _fit(arguments: argparse.Namespace) -> int:
     from diffmem.analysis import pipeline
 
-    print(pipeline.fit(arguments.folder).sentence)
+    fitted = _fitted(arguments)
+    pipeline.write_tables(fitted)
+    _say(fitted)
+    return 0
+
+
+def _figures(arguments: argparse.Namespace) -> int:
+    from diffmem.analysis import pipeline
+    from diffmem.runs import neighbour_sheet
+
+    fitted = _fitted(arguments)
+    drawn = pipeline.draw(fitted, pipeline.read_sheets(fitted, neighbour_sheet), arguments.names)
+    print(f"{fitted.folder / 'figures'}: {', '.join(drawn)}")
     return 0
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    return _write_report(arguments.folder)
+    return _write_report(_fitted(arguments))
 
 
-def _write_report(folder: str) -> int:
+def _fitted(arguments: argparse.Namespace) -> "Fitted":
     from diffmem.analysis import pipeline
-    from diffmem.runs import neighbour_sheet
 
-    fitted = pipeline.fit(folder)
-    page = pipeline.report(fitted, neighbour_sheet)
-    print(fitted.sentence)
+    names = ("mem", "gen", "level", "quality", "loss_t", "samples")
+    choices = pipeline.Choices(**{name: getattr(arguments, name) for name in names})
+    return pipeline.fit(arguments.source, choices, arguments.out)
+
+
+def _write_report(fitted: "Fitted") -> int:
+    from diffmem.analysis import pipeline
+    from diffmem.runs import neighbour_sheet, run_film
+
+    page = pipeline.report(fitted, neighbour_sheet, run_film)
+    _say(fitted)
     print(f"Report: {page}")
     return 0
+
+
+def _say(fitted: "Fitted") -> None:
+    for note in fitted.family.warnings:
+        print(f"diffmem: note: {note}", file=sys.stderr)
+    print(fitted.sentence)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:

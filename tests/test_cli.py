@@ -7,12 +7,15 @@ import resource
 import signal
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from diffmem.cli import main
 from diffmem.store import RunDir
 
+from .families import planted_rows
 from .tiny import CHECKPOINTS, OVERRIDES, tiny
 
 
@@ -34,7 +37,7 @@ BAD_OVERRIDES = [
     ("+extra=1", "extra is no option"),
     ("data=digit", "data=digit: data is one of celeba, digits"),
     ("data=null", "data is one of"),
-    ("experiment=none", "experiment is one of mixture, quickstart, study."),
+    ("experiment=none", "experiment is one of digits_law, mixture, quickstart, study."),
     ("data.dim=3", "data.dim does not apply to data=digits"),
     ("data.n", "write key=value"),
     ("data.n=0", "data.n=0 is out of range: it must be >= 2."),
@@ -241,3 +244,38 @@ def test_every_override_of_the_tiny_run_is_the_tiny_mapping(capsys: pytest.Captu
     assert main(["train", "--cfg", *OVERRIDES]) == 0
     shown = yaml.safe_load(capsys.readouterr().out)
     assert tiny().trajectory()["data"] == {key: value for key, value in shown["data"].items() if key != "root"}
+
+
+def test_a_family_in_a_csv_is_fitted_and_drawn_beside_it(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tables = [planted_rows(n, 30.0 * n, 150, rng=np.random.default_rng(n)) for n in (16, 32, 64, 128)]
+    pd.concat(tables).to_csv(empty / "mine.csv", index=False)
+    assert main(["fit", "mine.csv", "--gen", "quality_settles"]) == 0
+    assert json.loads((empty / "mine" / "laws.json").read_text())["tau_gen"]["definition"] == "quality_settles"
+    assert capsys.readouterr().out.startswith("tau_mem ~ n^")
+    assert main(["figures", "mine.csv", "times_vs_n", "--out", "drawn"]) == 0
+    assert {path.name for path in (empty / "drawn" / "figures").iterdir()} == {
+        f"times_vs_n.{form}" for form in ("png", "svg", "csv")
+    }
+    assert main(["report", "mine.csv", "--out", "page"]) == 0
+    assert (empty / "page" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--mem", "fid"], "tau_mem definition 'fid' is not one of fmem_crosses"),
+        (["--gen", "fid"], "tau_gen definition 'fid' is not one of quality_reaches"),
+        (["--level", "-1"], "level=-1.0 is no level"),
+        (["--quality", "fid"], "quality=fid is no column"),
+        (["--loss-t", "7"], "loss_t=7: the table has no losses"),
+    ],
+)
+def test_bad_choices_of_a_fit_write_nothing(
+    words: list[str], said: str, empty: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted_rows(16, 400, 150).to_csv(empty / "mine.csv", index=False)
+    assert main(["fit", "mine.csv", *words]) == 2
+    assert said in capsys.readouterr().err
+    assert main(["figures", "mine.csv", "law"]) == 2
+    assert "figure 'law' is not one of those these runs have: times_vs_n" in capsys.readouterr().err
+    assert [path.name for path in empty.iterdir()] == ["mine.csv"]

@@ -48,6 +48,19 @@ def test_every_figure_is_drawn(pictures: dict[str, Picture]) -> None:
     }
 
 
+def test_widths_fall_together_against_width_times_step() -> None:
+    """τ_mem = 12 n · 16 / W and τ_gen = 150 · 16 / W: in W τ/n and W τ the curves cross at one place."""
+    rows, times = family(ns=(64,), widths=(8, 32))
+    figure, data = figures.draw_all(rows, times, LAWS)["width_scaling"]
+    assert "training time multiplied by the width" in words(figure)
+    for panel, column in ((0, "step_per_n"), (1, "width_step_per_n"), (2, "step"), (3, "width_step")):
+        drawn = figure.axes[panel].get_lines()
+        for _, curve in data.groupby("width"):
+            assert any(list(line.get_xdata())[1:] == list(curve[column])[1:] for line in drawn), (panel, column)
+    np.testing.assert_array_equal(data["width_step_per_n"], data["width"] * data["step"] / data["n"])
+    assert "width_scaling" not in figures.draw_all(*family(ns=(64, 128)), LAWS)
+
+
 def test_curves_drawn_are_those_of_the_csv(pictures: dict[str, Picture], tmp_path: Path) -> None:
     figure, data = pictures["memorization_and_quality"]
     _, _, csv = figures.save(figure, data, tmp_path, "curves")

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from diffmem.analysis.table import read_table, write_metrics_csv
+from diffmem.analysis.timescales import family_times
 from safetensors.numpy import save_file
 
 from diffmem.errors import InputError
@@ -72,12 +73,26 @@ def test_a_run_without_rows_is_left_out_and_a_torn_line_dropped(folder: Path) ->
 
 def test_rows_that_lack_a_number_are_dropped_and_counted(tmp_path: Path) -> None:
     table = rows()
-    table.loc[[3, 5], "fd_pixels"] = [np.nan, np.inf]
+    table.loc[[3, 5], "f_mem"] = [np.nan, np.inf]
     table["loss_test_t50"] = np.nan
     table.to_csv(tmp_path / "m.csv", index=False)
     family = read_table(tmp_path / "m.csv")
     assert family.warnings == ["n16-w16-s0: 2 of 26 rows lack a number and were dropped."]
     assert set(table["step"]) - set(family.rows["step"]) == set(table["step"][[3, 5]])
+
+
+def test_a_step_without_quality_keeps_its_f_mem_and_is_named(tmp_path: Path) -> None:
+    table = rows()
+    table.loc[[3, 5], "fd_pixels"] = [np.nan, np.inf]
+    table.to_csv(tmp_path / "m.csv", index=False)
+    family = read_table(tmp_path / "m.csv")
+    assert family.warnings == ["n16-w16-s0: fd_pixels is missing at 2 of 26 steps."]
+    assert len(family.rows) == 26
+    kept = table.drop(index=[3, 5])
+    kept.to_csv(tmp_path / "k.csv", index=False)
+    columns = ["tau_gen", "tau_gen_low", "tau_gen_status"]
+    gaps, without = (family_times(read_table(tmp_path / name), n_boot=0)[columns] for name in ("m.csv", "k.csv"))
+    pd.testing.assert_frame_equal(gaps, without)
 
 
 def test_a_measure_that_a_whole_run_lacks_drops_nothing(tmp_path: Path) -> None:
