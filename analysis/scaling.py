@@ -154,7 +154,7 @@ def _inputs(
     return np.log(columns["tau"]), np.column_stack(parts), np.array([CENSORING[word] for word in words])
 
 
-def _identified(x: Array, reached: NDArray[np.bool_], weight: Array) -> NDArray[np.bool_]:
+def identified(x: Array, reached: NDArray[np.bool_], weight: Array) -> NDArray[np.bool_]:
     """Whether the reached runs of each weighting are more than k and tell the k coefficients apart: [B]."""
     used = (weight > 0) & reached
     scaled = np.column_stack([x[:, :1], (x[:, 1:] - x[:, 1:].mean(axis=0)) / np.maximum(x[:, 1:].std(axis=0), 1e-12)])
@@ -168,7 +168,7 @@ def _why_refused(x: Array, reached: NDArray[np.bool_], distinct: Sequence[float]
     (runs, k), n_reached = x.shape, int(reached.sum())
     if n_reached <= k:
         return f"{n_reached} of {runs} runs reached it, and a law of {k} coefficients needs {k + 1}"
-    if _identified(x, reached[None], np.ones((1, runs)))[0]:
+    if identified(x, reached[None], np.ones((1, runs)))[0]:
         return ""
     along = " and widths that vary along with n" if k == 3 and len(distinct) > 1 else ""
     return (
@@ -183,7 +183,7 @@ def _resampled_error(
     count = int(units.max()) + 1
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=n_boot)
     weight = drawn[:, units].astype(np.float64)
-    weight = weight[_identified(x, (censored == 0)[None], weight)]
+    weight = weight[identified(x, (censored == 0)[None], weight)]
     if n_boot < 2 or len(weight) < 0.9 * n_boot:
         return None
     b, _, _ = fit_tobit(x, y, censored, weight)
