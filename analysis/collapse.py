@@ -7,7 +7,8 @@ Curves are compared at equal height. Where the rise y = (f_mem - null) / (1 - nu
 with one g for all runs: the collapsed curve, free in shape. σ, the spread of log time around it, is the score: 0 where
 the curves lie on one another, 0.1 where they lie 10% apart in time. It has no scale: other units of τ, n or W move g
 alone. The range of levels is common to the runs: from 0.05, where τ_mem is read, to the least height that a rising
-curve ends at. A run that has not come to a level counts with the probability that it takes longer (see `tobit`).
+curve ends at (0.95 at most). A run that has not come to a level counts with the probability that it takes longer, as in
+`tobit`.
 
 The interval is α ± q s, as in `scaling`: q Student's quantile with N - k degrees of freedom, N the rising runs, k the
 exponents and the constant; s the spread of resamples of whole runs. Below 8 rising runs resamples are too few of a
@@ -88,7 +89,7 @@ def fit_collapse(
             f"{' and widths that vary along with n' if k == 3 else ''}, which leaves the exponents open"
         )
     top = min(rise[-1] for rise, rises_here in zip(rises, rising, strict=True) if rises_here)
-    level = expit(np.linspace(logit(THETA), logit(min(top, 1 - 1e-9)), LEVELS))
+    level = expit(np.linspace(logit(THETA), logit(min(top, 1 - THETA)), LEVELS))
     y, censored = _passing_times(curves, rises, level)  # [N L]
     of_run = np.repeat(np.arange(len(curves)), LEVELS)
     exponents = (runs[:, 1:] - runs[:, 1:].mean(axis=0))[of_run]
