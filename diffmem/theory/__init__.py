@@ -1,0 +1,1 @@
+"""The random-features theory of memorization: spectrum, timescales and learning curves (numpy and scipy only)."""

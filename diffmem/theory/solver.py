@@ -1,0 +1,195 @@
+"""The theory's fixed point at any complex z: two unknowns, solved for all z at once.
+
+With ζ = z - s0² (all of the spectrum lies at ζ >= 0), θ = 1/(ψ_p q) and y = 1/D, the equations of the spectrum become
+
+  A:  θ (ψ_p - <M N>) - v² y + ζ = 0            M(μ) = α μ y + b²,   N(μ) = 1/(M + θ),   α = a² e^{-2t}
+  B:  ψ_n (1 - y) - y (α <μ N> + v²/θ) = 0      q = 1/(ψ_p θ),   ψ_p s = <N>,   ψ_p r = <μ N>,   D = 1/y
+
+N is the equivalent of Wᵀ (U - z)⁻¹ W/d. Below the spectrum θ and y are positive, and far below it θ = -ζ/ψ_p and y = 1:
+there the solution is known. It is followed down to |ζ|, then round to the angle of ζ, by Newton's method in
+(log θ, log y) from a tangent step. In the upper half plane Im θ < 0 and Im y < 0 (q and D map it into itself), which
+tells a lost branch.
+
+P points, m eigenvalues.
+"""
+
+import math
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from diffmem.errors import InputError
+from diffmem.theory.constants import Activation, Constants, constants
+from diffmem.theory.covariance import covariance
+
+Array = NDArray[np.floating[Any]]
+Complex = NDArray[Any]  # complex128
+
+CONVERGED = 1e-13  # residual relative to the terms of each equation
+SCHEDULES = (
+    (2.0, 0.4),
+    (0.7, 0.7),
+    (0.25, 0.88),
+)  # (step of log |ζ|, factor of the angle that is left), coarse to fine
+LAST_ANGLE = 1e-7  # of a point on the axis, before it is put there
+ROUNDING = 1e-7  # of an imaginary part at the edge of a band
+TILE = 2**21  # complex numbers in one [P, m] array: bounds memory
+
+
+class Problem(NamedTuple):
+    """Everything the equations need: an activation's constants, the ratios and the covariance's eigenvalues."""
+
+    numbers: Constants
+    psi_p: float
+    psi_n: float
+    mu: Array  # [m]
+    weight: Array  # [m]
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        psi_p: float,
+        psi_n: float,
+        t: float,
+        activation: Activation = "tanh",
+        cov: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> Self:
+        """Raises InputError for ratios that are not finite and positive, and for a bad t, activation or covariance."""
+        for name, value in (("psi_p", psi_p), ("psi_n", psi_n)):
+            if not 0 < value < math.inf:
+                raise InputError(f"{name}={value} is no ratio: give a finite number > 0, such as {name}=8.")
+        sigma = covariance(cov)
+        numbers = constants(t, activation=activation, sigma_x2=sigma.sigma_x2)
+        return cls(numbers, float(psi_p), float(psi_n), sigma.eigenvalues, sigma.weights)
+
+    def highest(self) -> float:
+        """A bound on ζ: no eigenvalue of U - s0² lies above it in the limit."""
+        c, edge = self.numbers, (1 + math.sqrt(self.psi_p)) ** 2
+        data = c.alpha * float(self.mu.max()) * edge + c.v2
+        return data * (1 + math.sqrt(self.psi_p / self.psi_n)) ** 2 + c.b**2 * edge
+
+
+class Point(NamedTuple):
+    """θ and y at P points; `converged` is False where the branch was lost, and the numbers there mean nothing."""
+
+    theta: Complex
+    y: Complex
+    converged: NDArray[np.bool_]
+
+
+def follow(problem: Problem, zeta: ArrayLike) -> Point:
+    """The solution at `zeta` [P], Im ζ >= 0; on the real axis its limit from above."""
+    target = np.asarray(zeta, dtype=np.complex128)
+    theta = np.ones_like(target)
+    y = np.ones_like(target)
+    done = np.zeros(target.shape, dtype=bool)
+    tile = max(TILE // len(problem.mu), 1)
+    for step, left in SCHEDULES:
+        open_points = np.flatnonzero(~done)
+        for start in range(0, len(open_points), tile):
+            part = open_points[start : start + tile]
+            theta[part], y[part], done[part] = _follow(problem, target[part], step, left)
+    return Point(theta, y, done)
+
+
+def _follow(problem: Problem, target: Complex, step: float, left: float) -> Point:
+    """Along one schedule, from far below the spectrum to each `target` [P]."""
+    radius, angle = np.log(np.maximum(np.abs(target), 1e-300)), np.angle(target)
+    far = math.log(1e3 * problem.highest()) + np.zeros_like(radius)
+    place = np.maximum(far, radius) + 1j * math.pi  # log ζ
+    x = np.stack([place.real - math.log(problem.psi_p), np.zeros_like(radius)]).astype(np.complex128)
+    good = np.ones(len(target), dtype=bool)
+    for goal in _path(place.real, radius, angle, step, left):
+        tangent = _tangent(problem, x, np.exp(place))
+        move = tangent * (goal - place)
+        x = x + move * np.minimum(1.0, 1.5 / np.maximum(np.abs(move).max(axis=0), 1e-300))
+        place = goal
+        x, converged = _newton(problem, x, np.exp(place))
+        good &= converged & (x.imag.max(axis=0) <= ROUNDING)
+    return Point(np.exp(x[0]), np.exp(x[1]), good)
+
+
+def _path(far: Array, radius: Array, angle: Array, step: float, left: float) -> list[Complex]:
+    """Places of log ζ: straight down the negative axis, then round, ever slower, to the angle of each point."""
+    count = max(math.ceil(float(np.max(far - radius, initial=0.0)) / step), 1)
+    path = [far + (radius - far) * k / count + 1j * math.pi for k in range(count + 1)]
+    if (angle < math.pi).any():
+        turns = math.ceil(math.log(LAST_ANGLE / math.pi) / math.log(left))
+        path += [radius + 1j * (angle + (math.pi - angle) * left**k) for k in range(1, turns + 1)]
+        path.append(radius + 1j * angle)
+    return path
+
+
+def moments(problem: Problem, theta: Complex, y: Complex) -> tuple[Complex, Complex]:
+    """<μ^k N> for k = 0, 1 [2, P] and <μ^k N²> for k = 0, 1, 2 [3, P]."""
+    c, mu = problem.numbers, problem.mu
+    powers = problem.weight * np.stack([np.ones_like(mu), mu, mu**2])
+    n = 1 / ((theta + c.b**2)[:, None] + (c.alpha * y)[:, None] * mu)
+    if len(mu) == 1:  # Σ = I: a product of matrices would cost more than the numbers
+        return powers[:2] * n[:, 0], powers * n[:, 0] ** 2
+    return powers[:2] @ n.T, powers @ (n * n).T
+
+
+class _System(NamedTuple):
+    """Residuals of A and B, the sizes of their terms, their derivatives by θ and y, all [P]; ∂A/∂ζ = 1, ∂B/∂ζ = 0."""
+
+    a: Complex
+    b: Complex
+    size_a: Array
+    size_b: Array
+    a_theta: Complex
+    a_y: Complex
+    b_theta: Complex
+    b_y: Complex
+
+    @property
+    def determinant(self) -> Complex:
+        return self.a_theta * self.b_y - self.a_y * self.b_theta
+
+
+def system(problem: Problem, theta: Complex, y: Complex, zeta: Complex) -> _System:
+    """The two equations and their derivatives, written out, at P points."""
+    c, psi_p, psi_n = problem.numbers, problem.psi_p, problem.psi_n
+    (n0, n1), (nn0, nn1, nn2) = moments(problem, theta, y)
+    mn = c.alpha * y * n1 + c.b**2 * n0  # <M N>
+    mnn = c.alpha * y * nn1 + c.b**2 * nn0  # <M N²>
+    features = c.alpha * n1 + c.v2 / theta  # Tr C Q/d
+    return _System(
+        a=theta * (psi_p - mn) - c.v2 * y + zeta,
+        b=psi_n * (1 - y) - y * features,
+        size_a=np.abs(theta) * (psi_p + np.abs(mn)) + c.v2 * np.abs(y) + np.abs(zeta),
+        size_b=psi_n * (1 + np.abs(y)) + np.abs(y * features),
+        a_theta=psi_p - mn + theta * mnn,
+        a_y=-c.alpha * theta**2 * nn1 - c.v2,
+        b_theta=y * (c.alpha * nn1 + c.v2 / theta**2),
+        b_y=-psi_n - features + c.alpha**2 * y * nn2,
+    )
+
+
+def _tangent(problem: Problem, x: Complex, zeta: Complex) -> Complex:
+    """d(log θ, log y)/d log ζ: [2, P]."""
+    theta, y = np.exp(x)
+    f = system(problem, theta, y, zeta)
+    move: Complex = np.stack([-f.b_y / theta, f.b_theta / y]) * (zeta / f.determinant)
+    return move
+
+
+def _newton(problem: Problem, x: Complex, zeta: Complex, most: int = 30) -> tuple[Complex, NDArray[np.bool_]]:
+    """x = (log θ, log y) [2, P] at ζ [P], and where it converged. Points that have are left alone."""
+    x, active = x.copy(), np.arange(len(zeta))
+    for _ in range(most):
+        theta, y = np.exp(x[:, active])
+        f = system(problem, theta, y, zeta[active])
+        unsolved = ~((np.abs(f.a) <= CONVERGED * f.size_a) & (np.abs(f.b) <= CONVERGED * f.size_b))
+        if not unsolved.any():
+            return x, np.ones(len(zeta), dtype=bool)
+        theta_step = (f.a_y * f.b - f.b_y * f.a) / (f.determinant * theta)
+        y_step = (f.b_theta * f.a - f.a_theta * f.b) / (f.determinant * y)
+        move = np.stack([theta_step, y_step])[:, unsolved]
+        active = active[unsolved]
+        x[:, active] += move * np.minimum(1.0, 1.0 / np.maximum(np.abs(move).max(axis=0), 1e-300))
+    converged = np.ones(len(zeta), dtype=bool)
+    converged[active] = False
+    return x, converged
