@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from diffmem.errors import InputError
-from diffmem.store import write_bytes
+from diffmem.store import RunDir, write_bytes
 from diffmem.version import __version__
 
+from .advice import Advice, advise, cut
 from .figures import Picture, SampleSheet, draw_all, save
 from .film import Film
 from .report import write_report
@@ -67,6 +68,17 @@ def fit(source: str | Path, choices: Choices | None = None, out: str | Path | No
     fitted = laws(times)
     folder = Path(out) if out else source.with_suffix("") if source.is_file() else source
     return Fitted(folder, family, times, fitted, sentence(fitted, times))
+
+
+def advice(run: str | Path, at: int | None = None) -> Advice:
+    """When to stop the run in the directory `run`, from the family in its folder; `at` as if it stood at that step.
+
+    Raises InputError for a directory that is no run, or a step before its first row.
+    """
+    path = Path(run).resolve()
+    RunDir(path).read_config()
+    family = cut(read_table(path.parent), path.name, at)
+    return advise(family, family_times(family), path.name)
 
 
 def write_tables(fitted: Fitted) -> None:

@@ -82,7 +82,7 @@ def fit_power_law(
     do not tell them apart (or are in fewer than 8 groups), and InputError for values that have no logarithm.
     Source: Tobin 1958, "Estimation of relationships for limited dependent variables"; Olsen 1978.
     """
-    y, x, censored = _inputs(tau, n, width, status)
+    y, x, censored = design(tau, n, width, status)
     runs, k = x.shape
     units = np.arange(runs) if group is None else np.unique(np.asarray(group), return_inverse=True)[1]
     reached = censored == 0
@@ -130,7 +130,7 @@ def fit_power_law(
     )
 
 
-def _inputs(
+def design(
     tau: ArrayLike, n: ArrayLike, width: ArrayLike | None, status: Sequence[str] | None
 ) -> tuple[Array, Array, NDArray[np.int64]]:
     """log τ [N], the design [N, k] and the censoring [N]."""

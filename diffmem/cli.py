@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diffmem.compare.arguments import add_arguments
 from diffmem.errors import InputError
 from diffmem.version import __version__
 
@@ -85,7 +86,16 @@ def _parser() -> argparse.ArgumentParser:
     report = add("report", _report, "fit a family of runs, draw its figures and write report.html", composes=False)
     for verb in (fit, figures, report):
         _add_family(verb)
+    advise = add(
+        "advise", _advise, "say when a run should stop, from what it and its family have shown", composes=False
+    )
+    advise.add_argument("run", help="a run directory; the other runs of its folder are its family")
+    advise.add_argument("--at", type=int, metavar="STEP", help="as it would have been when the run stood at this step")
     figures.add_argument("names", nargs="*", help="names of figures, such as times_vs_n (default: all there are)")
+    compare = add(
+        "compare", _compare, "say which checkpoints memorize more, what they copy, and how surely", composes=False
+    )
+    add_arguments(compare)
     return parser
 
 
@@ -207,6 +217,13 @@ def _report(arguments: argparse.Namespace) -> int:
     return _write_report(_fitted(arguments))
 
 
+def _advise(arguments: argparse.Namespace) -> int:
+    from diffmem.analysis import pipeline
+
+    print("\n".join(pipeline.advice(arguments.run, arguments.at).sentences))
+    return 0
+
+
 def _fitted(arguments: argparse.Namespace) -> "Fitted":
     from diffmem.analysis import pipeline
 
@@ -229,6 +246,20 @@ def _say(fitted: "Fitted") -> None:
     for note in fitted.family.warnings:
         print(f"diffmem: note: {note}", file=sys.stderr)
     print(fitted.sentence)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from diffmem.analysis import compare_page
+    from diffmem.compare import command
+
+    targets, inputs, folder = command.prepare(arguments)
+    compare_page.check_folder(folder, inputs)
+    result = compare_page.Result(**command.measure(targets, arguments), inputs=inputs)
+    print(compare_page.write(folder, result))
+    for note in result.notes:
+        print(f"Note: {note}")
+    print(f"Comparison: {folder / 'compare.html'}")
+    return 0
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
