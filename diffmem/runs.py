@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from diffmem.config import Config
@@ -39,6 +39,12 @@ class Run:
         return RunDir(self.path).read_status()
 
     @property
+    def data_sha256(self) -> str | None:
+        """Checksum of the data set it was trained on, as meta.json has it; None where that is missing."""
+        checksum: str | None = RunDir(self.path).read_meta().get("data", {}).get("sha256")
+        return checksum
+
+    @property
     def steps(self) -> list[int]:
         """The training steps with a checkpoint, ascending."""
         return RunDir(self.path).checkpoint_steps()
@@ -62,10 +68,11 @@ class Run:
             raise InputError(f"{self.path} has no checkpoint at step {step}{_nearest(step, self.steps)}")
         return read_checkpoint(RunDir(self.path).checkpoint_path(step), self.config, weights)
 
-    def samples(self, step: int) -> dict[str, Tensor]:
+    def samples(self, step: int, count: int | None = None) -> dict[str, Tensor]:
         """What was sampled at `step`: d1, d2 float64 [M], i1, i2 int64 [M], images float32 [keep, C, H, W].
 
-        Images are in model space; those past `eval.keep_samples` come from `sample(step)`.
+        Images are in model space; those past `eval.keep_samples` come from `sample(step)`. With `count`, no more than
+        the first `count` of each are read.
 
         Raises:
             InputError: nothing was sampled at that step, or the file is damaged.
@@ -75,7 +82,8 @@ class Run:
             have = [known for known in self.steps if RunDir(self.path).primary.samples_path(known).is_file()]
             raise InputError(f"{self.path} has no samples at step {step}{_nearest(step, have)}")
         try:
-            return load_file(path)
+            with safe_open(path, "pt") as file:
+                return {name: file.get_slice(name)[:count] for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise InputError(f"{path} is damaged ({error}): remove it and its row, and `diffmem evaluate`.") from error
 
@@ -111,23 +119,44 @@ def neighbour_sheet(path: Path, step: int, count: int = 8) -> dict[str, Any] | N
     where the run has no stored sample images (a model of one fixed t, points that are no images).
     """
     run = load_run(path)
-    stored = RunDir(path).primary.samples_path(step)
-    if not stored.is_file() or len(run.config.data.shape) != 3:
+    shown = _beside_nearest(run, step, count)
+    if shown is None:
         return None
-    arrays = run.samples(step)
-    images = arrays["images"][:count]
-    if not len(images):
+    return {"run": run.path.name, "n": run.config.data.n, "step": step, **shown, "k": run.config.eval.k}
+
+
+def run_film(path: Path, count: int = 8) -> dict[str, Any] | None:
+    """The first `count` stored samples of a run at all its S steps, each with its nearest training image.
+
+    The noise they start from is the same at every step. Returns run, n, steps [S], samples and nearest uint8
+    [S, count, C, H, W], ratio [S, count] and k; None where `neighbour_sheet` is None at every step.
+    """
+    run = load_run(path)
+    sheets = {step: shown for step in run.steps if (shown := _beside_nearest(run, step, count))}
+    if not sheets:
         return None
-    shown = len(images)
-    nearest = run.train_images()[arrays["i1"][:shown]]
+    least = min(len(shown["ratio"]) for shown in sheets.values())
+    images = {
+        name: np.stack([np.round(255 * shown[name][:least]).astype(np.uint8) for shown in sheets.values()])
+        for name in ("samples", "nearest")
+    }
+    ratio = np.stack([shown["ratio"][:least] for shown in sheets.values()])
+    key = {"run": run.path.name, "n": run.config.data.n, "k": run.config.eval.k}
+    return {**key, "steps": np.array(list(sheets)), **images, "ratio": ratio}
+
+
+def _beside_nearest(run: Run, step: int, count: int) -> dict[str, np.ndarray] | None:
+    """samples and nearest [count, C, H, W] in [0, 1], and ratio [count]; None where no sample image is stored."""
+    if len(run.config.data.shape) != 3 or not RunDir(run.path).primary.samples_path(step).is_file():
+        return None
+    stored = run.samples(step, count)
+    shown = len(stored["images"])
+    if not shown:
+        return None
     return {
-        "run": run.path.name,
-        "n": run.config.data.n,
-        "step": step,
-        "samples": run.to_images(images).numpy(),
-        "nearest": run.to_images(nearest).numpy(),
-        "ratio": (arrays["d1"][:shown] / arrays["d2"][:shown]).numpy(),
-        "k": run.config.eval.k,
+        "samples": run.to_images(stored["images"]).numpy(),
+        "nearest": run.to_images(run.train_images()[stored["i1"][:shown]]).numpy(),
+        "ratio": (stored["d1"][:shown] / stored["d2"][:shown]).numpy(),
     }
 
 

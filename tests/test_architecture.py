@@ -15,12 +15,12 @@ SOURCES = sorted([*PACKAGE.rglob("*.py"), *ANALYSIS.rglob("*.py")])
 # lowest first; a module imports from its own level or below
 LEVELS = [
     {"errors", "version"},
-    {"options", "rng", "stats"},
+    {"options", "rng", "stats", "paired"},
     {"config", "store"},
     {"data", "diffusion", "models", "theory"},
     {"metrics"},
     {"training"},
-    {"sweep", "executors", "runs", "progress", "compose"},
+    {"sweep", "executors", "runs", "progress", "compose", "compare", "monitor"},
     {"cli", "__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

@@ -65,8 +65,8 @@ class TrainingIndex:
     """A training set made ready for `nearest_two`: its exact duplicates, its centre and its scale.
 
     `train` [n, ...] is a tensor or an array (a memory map is read tile by tile and never held). Of the images that
-    equal one another only the lowest index takes part; `duplicates` is the number of the others. `tile` is the
-    number of images, and of samples, in one matrix product. Work is done on `device`, by default that of `train`.
+    equal one another only the lowest index takes part (`distinct`); `duplicates` is the number of the others. `tile` is
+    the number of images, and of samples, in one matrix product. Work is done on `device`, by default that of `train`.
     Raises InputError for NaN or infinite values and for fewer than two distinct images.
     """
 
@@ -83,7 +83,7 @@ class TrainingIndex:
             raise InputError(
                 f"The training set has {len(train)} images and {len(keep)} distinct: d1/d2 needs two that differ."
             )
-        self._keep = torch.from_numpy(keep)
+        self.distinct = torch.from_numpy(keep)
         centre = total / len(train)
         reach = max(float((high - centre).max()), float((centre - low).max()))
         # A power of two, so that scaling rounds nothing and no product under- or overflows.
@@ -109,8 +109,8 @@ class TrainingIndex:
         distance = torch.full((len(samples), 2), math.inf, dtype=torch.float64, device=self.device)
         index = torch.full((len(samples), 2), len(self.train), dtype=torch.int64, device=self.device)
         with _true_float32(self.device):
-            for part in _tiles(len(self._keep), self.tile):
-                places = self._keep[part]
+            for part in _tiles(len(self.distinct), self.tile):
+                places = self.distinct[part]
                 images = _Tile(_rows(self.train, places), self._centre, self._scale)
                 places = places.to(self.device)
                 for rows in _tiles(len(samples), self.tile):

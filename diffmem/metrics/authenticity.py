@@ -1,0 +1,29 @@
+"""Authenticity: is a sample nearer to a training image than the next training image is?
+
+    x is authentic when d(x, NN1) > d(NN1, the training image nearest to NN1);  AuthPct = 100 x share of those
+
+NN1 is the training image nearest to x. Direction: lower = more memorized.
+Source: Alaa et al. 2022, "How faithful is your synthetic data? Sample-level metrics for evaluating and auditing
+generative models", section 3.2 (AuthPct as in Stein et al. 2023).
+"""
+
+import torch
+from torch import Tensor
+
+from diffmem.metrics.neighbours import NearestTwo, TrainingIndex
+
+
+def authentic(nearest: NearestTwo, index: TrainingIndex) -> Tensor:
+    """Whether each sample is authentic: bool [M]. `nearest` is what `index` found for the samples.
+
+    Distances between training images leave exact duplicates out, as d2 does.
+    """
+    found, inverse = nearest.i1.unique(return_inverse=True)
+    train = torch.as_tensor(index.train)
+    apart = index.nearest_two(train[found.to(train.device)]).d2  # its own place is at distance 0
+    return nearest.d1 > apart[inverse]
+
+
+def auth_pct(nearest: NearestTwo, index: TrainingIndex) -> float:
+    """AuthPct, in percent: the share of samples that are authentic."""
+    return 100 * float(authentic(nearest, index).double().mean())
