@@ -5,24 +5,22 @@ inlined as it is. The words for times, windows and definitions live here, the pa
 """
 
 import base64
-import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
-from PIL import Image
 
 from diffmem.errors import InputError
 from diffmem.store import write_bytes
 
-from .figures import SampleSheet, render
+from .figures import render
+from .film import Film, slider
 
 TEMPLATE = Path(__file__).with_name("report.html")
 FIRST, SHEETS = "times_vs_n", "samples_beside_neighbours"
@@ -83,7 +81,7 @@ def write_report(
     laws: Mapping[str, Mapping[str, Any]],
     rows: pd.DataFrame,
     figures: Mapping[str, Figure | str],
-    sheets: Sequence[SampleSheet],
+    films: Sequence[Film],
     runs: pd.DataFrame,
     warnings: Sequence[str],
     version: str,
@@ -92,9 +90,10 @@ def write_report(
 
     `sentence` is the law in words, `times` one row a run (`timescales.csv`), `laws` name -> fit (`laws.json`),
     `rows` the family's table, `figures` name -> Figure or SVG text, `runs` one row a run with its status and a
-    dict of `settings`. Raises InputError where a figure given as text is no SVG.
+    dict of `settings`, `films` the samples that the slider moves. Raises InputError where a figure given as text is no
+    SVG.
     """
-    shown = {name: figure for name, figure in figures.items() if not (name == SHEETS and sheets)}
+    shown = {name: figure for name, figure in figures.items() if not (name == SHEETS and films)}
     pictures = [_picture(name, figure, _alt(name, sentence, rows)) for name, figure in shown.items()]
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -107,7 +106,7 @@ def write_report(
         figures=[picture for picture in pictures if picture["name"] != FIRST],
         times=_time_rows(times, rows),
         laws=[_law_row(name, fit) for name, fit in laws.items()],
-        sheets=_sheet_groups(sheets),
+        slider=slider(films, rows, times) if films else None,
         runs=_run_table(runs),
         warnings=list(warnings),
         terms=_terms(laws),
@@ -268,34 +267,6 @@ def _inline(svg: str, name: str, alt: str) -> Markup:
     body = re.sub(r'\b(?:xlink:)?href="#', f'href="#{key}-', body)
     body = body.replace("url(#", f"url(#{key}-")
     return label + Markup(body)
-
-
-def _sheet_groups(sheets: Iterable[SampleSheet]) -> list[dict[str, Any]]:
-    """Sheets by run, n rising, and by step within a run."""
-    groups: dict[tuple[int, str], list[dict[str, Any]]] = {}
-    for sheet in sorted(sheets, key=lambda s: (s.n, s.run, s.step)):
-        pairs = [
-            {
-                "sample": _pixels(sheet.samples[i]),
-                "nearest": _pixels(sheet.nearest[i]),
-                "ratio": f"{ratio:.2f}",
-                "memorized": bool(ratio < sheet.k),
-            }
-            for i, ratio in enumerate(sheet.ratio)
-        ]
-        groups.setdefault((sheet.n, sheet.run), []).append(
-            {"step": sheet.step, "label": f"{sheet.step:,}", "count": int(sheet.memorized.sum()), "pairs": pairs}
-        )
-    return [{"n": f"{n:,}", "run": run, "steps": steps} for (n, run), steps in groups.items()]
-
-
-def _pixels(image: np.ndarray) -> str:
-    """[C, H, W] in [0, 1] as the URL of an embedded PNG."""
-    levels = np.round(255 * np.clip(np.asarray(image, dtype=float), 0, 1)).astype(np.uint8)
-    buffer = io.BytesIO()
-    picture = Image.fromarray(levels[0] if len(levels) == 1 else np.moveaxis(levels, 0, -1))
-    picture.save(buffer, format="PNG", optimize=True)
-    return _data_url(buffer.getvalue())
 
 
 def _data_url(png: bytes) -> str:

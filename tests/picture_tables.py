@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from diffmem.analysis.figures import SampleSheet
+from diffmem.analysis.film import Film
 
 from diffmem.stats import wilson
 
@@ -95,4 +96,19 @@ def sheets(runs: tuple[int, ...] = (32, 256, 1024), steps: tuple[int, ...] = (11
             noisy = np.clip(clean + draws.normal(0, 0.25 * n / 1024 + 0.02, clean.shape), 0, 1)
             ratio = np.clip(draws.normal(1 - step / (20 * n), 0.08, 6), 0.02, 0.99)
             out.append(SampleSheet(f"digits-n{n}-w16-s0", n, step, noisy, clean, ratio))
+    return out
+
+
+def films(ns: tuple[int, ...] = (32, 1024), size: int = 8, channels: int = 1, count: int = 6) -> list[Film]:
+    """For each n a run whose samples turn from noise into training images, their ratio falling with τ/n."""
+    draws = np.random.default_rng(2)
+    shape = (len(STEPS), count, channels, size, size)
+    out = []
+    for n in ns:
+        nearest = np.broadcast_to(draws.integers(0, 256, shape[1:]), shape)
+        noisy = np.exp(-STEPS / 150)[:, None, None, None, None]
+        samples = np.round((1 - noisy) * nearest + noisy * draws.integers(0, 256, shape))
+        ratio = np.clip(draws.normal(1 - STEPS[:, None] / (20 * n), 0.08, shape[:2]), 0.02, 0.99)
+        pixels = (samples.astype(np.uint8), nearest.astype(np.uint8))
+        out.append(Film(f"digits-n{n}-w16-s0", n, STEPS, *pixels, ratio))
     return out

@@ -1,7 +1,9 @@
 """The report: one file that loads nothing, hides nothing that was not reached, and takes no markup from a run."""
 
 import base64
-import io
+import dataclasses
+import hashlib
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,11 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from diffmem.analysis import figures, report
-from PIL import Image
 
 from diffmem.errors import InputError
 
-from .picture_tables import LAWS, family, sheets
+from .picture_tables import LAWS, family, films, sheets
 
 EVIL = '$x_{$ <script>alert("x")</script>\'"&--><img src=http://evil.example/x>'
 
@@ -32,7 +33,7 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in ("meta", "img", "br", "link"):
+        if tag not in ("meta", "img", "br", "link", "input"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -69,7 +70,7 @@ def written(folder: Path, **changed: Any) -> str:
         "laws": LAWS,
         "rows": rows,
         "figures": {},
-        "sheets": sheets((32,), (6000,)),
+        "films": films(),
         "runs": runs,
         "warnings": ["one run dips"],
         "version": "1.2.3",
@@ -92,7 +93,11 @@ def loads(page: str) -> list[str]:
         found += [
             attributes[name] for name in ("src", "href", "xlink:href", "srcset", "data", "action") if name in attributes
         ]
-    return [address for address in found if not address.startswith(("#", "data:image/png;base64,"))]
+    return [
+        address
+        for address in found
+        if not address.startswith(("#", "data:image/png;base64,", "data:image/jpeg;base64,"))
+    ]
 
 
 def test_page_loads_nothing(page: str) -> None:
@@ -159,7 +164,6 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     times = times.assign(run=[EVIL, "b"], notes=[EVIL, ""])
     laws = {"tau_mem": {"refused": EVIL, "n_runs": 2, "n_reached": 1, "definition": EVIL}}
     runs = times[["run", "n"]].assign(status=EVIL, settings=pd.Series([{EVIL: EVIL}, {EVIL: 1}], dtype=object))
-    sheet = sheets((32,), (6000,))[0]
     hostile = written(
         tmp_path,
         title=EVIL,
@@ -168,7 +172,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
         laws=laws,
         rows=rows.replace({rows["run"].iloc[0]: EVIL}),
         figures={"times_vs_n": figures.times_vs_n(times, laws), EVIL: figures.times_vs_n(times, laws)},
-        sheets=[type(sheet)(EVIL, 32, 6000, sheet.samples, sheet.nearest, sheet.ratio)],
+        films=[dataclasses.replace(film, run=EVIL) for film in films()],
         runs=runs,
         warnings=[EVIL],
         version=EVIL,
@@ -176,35 +180,38 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     reader = Reader(hostile)
     assert loads(hostile) == []
     assert not reader.open
-    assert "script" not in {tag for tag, _ in reader.elements}
+    scripts = [attributes for tag, attributes in reader.elements if tag == "script"]
+    assert scripts == [{"type": "application/json", "id": "film-data"}, {}]  # ours
     assert not [name for _, attributes in reader.elements for name in attributes if name.startswith("on")]
     assert reader.text.count(EVIL) >= 8
 
 
-def test_samples_are_embedded_pixel_for_pixel(page: str) -> None:
-    (sheet,) = sheets((32,), (6000,))
-    sources = [attributes["src"] for tag, attributes in Reader(page).elements if tag == "img"]
-    assert len(sources) == 2 * len(sheet.ratio)
-    first = Image.open(io.BytesIO(base64.b64decode(sources[0].split(",")[1])))
-    np.testing.assert_allclose(np.asarray(first) / 255, sheet.samples[0, 0], atol=0.5 / 255 + 1e-9)
-    assert page.count('class="pair memorized"') == int(np.sum(sheet.ratio < 1 / 3)) > 0
-    assert 'data-step="6000"' in page
-
-
-def test_colour_samples_and_photo_figures_are_embedded(tmp_path: Path) -> None:
-    sheet = sheets((32,), (6000,))[0]
-    colour = np.repeat(sheet.samples, 3, axis=1) * np.array([1, 0.5, 0])[:, None, None]
-    red = type(sheet)("rgb", 32, 6000, colour, colour, sheet.ratio)
-    shown = written(
-        tmp_path, sheets=[], figures={"samples_beside_neighbours": figures.samples_beside_neighbours([red])}
-    )
+def test_without_films_there_is_no_script_and_the_figure_of_samples_stays(tmp_path: Path) -> None:
+    drawn = figures.samples_beside_neighbours(sheets((32,), (6000,)))
+    shown = written(tmp_path, films=[], figures={"samples_beside_neighbours": drawn})
     assert 'class="photo"' in shown
     assert "<svg" not in shown
-    sources = [
-        attributes["src"] for tag, attributes in Reader(written(tmp_path, sheets=[red])).elements if tag == "img"
-    ]
-    first = np.asarray(Image.open(io.BytesIO(base64.b64decode(sources[0].split(",")[1]))))
-    np.testing.assert_allclose(first / 255, np.moveaxis(colour[0], 0, -1), atol=0.5 / 255 + 1e-9)
+    assert "script" not in shown
+
+
+def test_only_the_one_script_may_run(page: str) -> None:
+    (policy,) = [entry["content"] for tag, entry in Reader(page).elements if "http-equiv" in entry]
+    (script,) = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+
+
+def test_the_page_shows_samples_before_any_script_has_run(page: str) -> None:
+    """What is printed, or shown without scripts: each run where the runs differ most, as the slider finds it."""
+    data = json.loads(re.findall(r'id="film-data">(.*?)</script>', page)[0])
+    start = int(re.findall(r'id="time" min="0" max="18" value="(\d+)"', page)[0])
+    for film, shown in zip(data["films"], re.findall(r"<article.*?</article>", page, flags=re.DOTALL), strict=True):
+        frame = film["frames"][film["rows"][start]]
+        assert re.findall(r'class="value">([^<]*)', shown) == frame["values"]
+        assert re.findall(r'class="ratio">([^<]*)', shown) == frame["ratios"]
+        assert [bool(word) for word in re.findall(r'class="pair( memorized)?"', shown)] == frame["copies"]
+        assert f'data-phase="{frame["phase"]}"' in shown
+    assert 'id="timeline" hidden' in page
 
 
 def test_settings_are_split_into_what_differs_and_what_does_not(page: str) -> None:
@@ -228,7 +235,7 @@ def test_page_is_the_same_twice_and_needs_little(tmp_path: Path) -> None:
     assert written(tmp_path / "a") == written(tmp_path / "b")
     empty = pd.DataFrame({"run": ["a"], "n": [2]})
     bare = written(
-        tmp_path, times=empty, laws={}, rows=empty.assign(step=0), figures={}, sheets=[], runs=empty, warnings=[]
+        tmp_path, times=empty, laws={}, rows=empty.assign(step=0), figures={}, films=[], runs=empty, warnings=[]
     )
     assert "not measured" in Reader(bare).text
     assert "Read these first" not in bare

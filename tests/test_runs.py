@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -14,7 +15,7 @@ from diffmem.data import load, split
 from diffmem.diffusion.sampler import initial_noise
 from diffmem.errors import InputError
 from diffmem.metrics.neighbours import memorized_fraction, nearest_two
-from diffmem.runs import neighbour_sheet
+from diffmem.runs import neighbour_sheet, run_film
 from diffmem.training.run import execute, plan
 
 from .tiny import CHECKPOINTS, tiny
@@ -112,6 +113,27 @@ def test_a_sheet_puts_samples_beside_their_nearest_training_image(run: diffmem.R
     two = brute.sort(1).values
     torch.testing.assert_close(torch.from_numpy(sheet["ratio"]), two[:, 0] / two[:, 1], rtol=1e-5, atol=0)
     assert neighbour_sheet(run.path, 5) is None
+
+
+def test_a_film_is_the_sheets_of_all_steps(run: diffmem.Run) -> None:
+    film = run_film(run.path)
+    assert film is not None
+    assert film["steps"].tolist() == CHECKPOINTS
+    assert film["samples"].shape == film["nearest"].shape == (len(CHECKPOINTS), 5, 1, 8, 8)  # five are kept
+    for place, step in enumerate(CHECKPOINTS):
+        sheet = neighbour_sheet(run.path, step)
+        assert sheet is not None
+        for name in ("samples", "nearest"):
+            np.testing.assert_allclose(film[name][place] / 255, sheet[name], rtol=0, atol=0.5 / 255 + 1e-6)
+        np.testing.assert_array_equal(film["ratio"][place], sheet["ratio"])
+    assert {name: film[name] for name in ("run", "n", "k")} == {"run": run.path.name, "n": 8, "k": 1 / 3}
+
+
+def test_no_more_samples_are_read_than_asked_for(run: diffmem.Run) -> None:
+    whole, first = run.samples(24), run.samples(24, 3)
+    assert set(first) == set(whole)
+    for name, part in first.items():
+        assert torch.equal(part, whole[name][:3])
 
 
 @pytest.mark.parametrize(
