@@ -16,7 +16,6 @@ N runs of one width, K values of n, B copies; arrays [1 + B, ...] have the obser
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,8 +33,7 @@ class PhaseRefused(ValueError):
     """Too few values of n for a phase diagram."""
 
 
-@dataclass(frozen=True)
-class Proposal:
+class Proposal(NamedTuple):
     """The (n, width) to run next, best first, and why, in one line. Nothing is chosen where n* cannot be sharpened."""
 
     chosen: list[tuple[int, int]]

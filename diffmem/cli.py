@@ -6,7 +6,7 @@ Nothing heavy is imported before the verb is known: `diffmem --help` answers at 
 import argparse
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ from diffmem.version import __version__
 if TYPE_CHECKING:
     from diffmem.analysis.pipeline import Fitted
     from diffmem.config import Config
+    from diffmem.sweep import RunResult
+    from diffmem.training.run import Plan
 
 OVERRIDES = """\
 overrides are Hydra's: key=value, such as data.n=64 model.width=16 optimizer=sgd seed=1 out=runs/mine.
@@ -75,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--cfg", action="store_true", help="show the settings and the choices, and do nothing")
     train.add_argument("overrides", nargs="*")
     sweep = add("sweep", _sweep, "run a grid through an executor, then fit, draw and report it", composes=True)
+    sweep.add_argument("--adaptive", action="store_true", help="spend runs where they sharpen the boundary in n most")
+    sweep.add_argument("--runs", type=int, metavar="N", help="runs to spend (default: a third of the grid, at least 4)")
+    sweep.add_argument("--step", type=int, help="training step of the boundary (default: train.steps)")
     sweep.add_argument("overrides", nargs="*", help="default: experiment=quickstart")
     evaluate = add(
         "evaluate", _evaluate, "measure a run's stored checkpoints, also under other eval settings", composes=True
@@ -161,11 +166,17 @@ def _sweep(arguments: argparse.Namespace) -> int:
     from diffmem.progress import Progress
     from diffmem.sweep import plan_grid, run_all
 
+    for name in ("runs", "step"):
+        if getattr(arguments, name) is not None and not arguments.adaptive:
+            raise InputError(f"--{name} is for an adaptive sweep: add --adaptive, or leave it out.")
     overrides = arguments.overrides
     if not any(word.startswith("experiment=") for word in overrides):
         overrides = ["experiment=quickstart", *overrides]
     plans = plan_grid(compose.compose_grid(overrides))
-    results = run_all(plans, Progress([planned.run for planned in plans]))
+    if arguments.adaptive:
+        results = _run_adaptively(plans, arguments)
+    else:
+        results = run_all(plans, Progress([planned.run for planned in plans]))
     code = 0
     for result in results:
         print(f"{result.run.path}: {result.sentence}")
@@ -175,6 +186,22 @@ def _sweep(arguments: argparse.Namespace) -> int:
     if code > 2:  # interrupted
         return code
     return max(code, _write_report(pipeline.fit(plans[0].run.path.parent)))
+
+
+def _run_adaptively(plans: "list[Plan]", arguments: argparse.Namespace) -> "list[RunResult]":
+    from diffmem import adaptive
+    from diffmem.analysis import phase
+    from diffmem.analysis.table import read_table
+    from diffmem.analysis.timescales import family_times
+    from diffmem.progress import Progress
+
+    runs, step = adaptive.budget(plans, arguments.runs), adaptive.boundary_step(plans, arguments.step)
+
+    def choose(candidates: Sequence[adaptive.Point], number: int) -> phase.Proposal:
+        times = family_times(read_table(plans[0].run.path.parent), n_boot=0)
+        return phase.propose_next(times, candidates, step=step, number=number)
+
+    return adaptive.run_adaptively(plans, choose, runs, Progress, lambda line: print(line, flush=True))
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:

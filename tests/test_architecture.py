@@ -20,7 +20,7 @@ LEVELS = [
     {"data", "diffusion", "models", "theory"},
     {"metrics"},
     {"training"},
-    {"sweep", "executors", "runs", "progress", "compose", "compare", "monitor"},
+    {"sweep", "adaptive", "executors", "runs", "progress", "compose", "compare", "monitor"},
     {"cli", "__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

@@ -46,7 +46,7 @@ class Pool:
 
     def submit(self, config: Config) -> Future[Outcome]:
         if self._threads is None:
-            self._threads = ThreadPoolExecutor(self._workers or _default_workers(config))
+            self._threads = ThreadPoolExecutor(self._workers or default_workers(config))
         config = config if config.threads else replace(config, threads=1)
         return self._threads.submit(self._run, config)
 
@@ -112,7 +112,7 @@ def _leave_with_parent() -> None:
     os.kill(os.getpid(), SIGTERM)
 
 
-def _default_workers(config: Config) -> int:
+def default_workers(config: Config) -> int:
     if resolve_device(config.device).type != "cpu":
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
