@@ -18,15 +18,17 @@ Source: Bonnaire et al. 2025, section 4, for the gradient flow; docs/two_resolve
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.interpolate import CubicSpline
 
 from diffmem.errors import InputError
 from diffmem.theory.constants import Activation
 from diffmem.theory.resolvents import one_resolvent, two_resolvents
 from diffmem.theory.simulate import Draw
-from diffmem.theory.solver import Array, Problem, follow
+from diffmem.theory.solver import Array, Complex, Point, Problem, continued, follow
 
 HALF_HEIGHT = 1.4  # of the contour in log z: below π/2, so that every exponential decays on it
 POINTS = (96, 192, 384, 768, 1536)  # on half of the contour
@@ -96,11 +98,12 @@ def limit_curves(
     problem = Problem.of(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov)
     times = _checked(tau)
     c = problem.numbers
-    coarse = _contour_curves(problem, times, POINTS[0])
-    error = math.inf
+    contour = _contour(problem, POINTS[0])
+    curves, error = _integrals(problem, times, contour), math.inf
     for points in POINTS[1:]:
-        fine = _contour_curves(problem, times, points)
-        error, coarse = float(np.max(np.abs(fine - coarse), initial=0.0)), fine
+        contour, before = _contour(problem, points, contour), curves
+        curves = _integrals(problem, times, contour)
+        error = float(np.max(np.abs(curves - before), initial=0.0))
         if error < 0.1 * LARGEST_ERROR:
             break
     if not error < LARGEST_ERROR:
@@ -110,34 +113,50 @@ def limit_curves(
         )
     sigma_t = math.exp(-2 * t) * problem.mu + c.delta_t
     best = 1 - c.delta_t * float(problem.weight @ (1 / sigma_t))
-    return Curves(tau=times, train=coarse[0], test=coarse[1], best=best, delta_t=c.delta_t, error=error)
+    return Curves(tau=times, train=curves[0], test=curves[1], best=best, delta_t=c.delta_t, error=error)
 
 
-def _contour_curves(problem: Problem, tau: Array, points: int) -> Array:
-    """(L_train, L_test) [2, K] by the trapezoid rule with `points` on the upper half of the contour.
+class _Contour(NamedTuple):
+    """The upper half of the contour, all [P]: angle φ, z, the trapezoid rule's weight dz/(2πi), the solution."""
 
-    The contour is z = e^w, w on an ellipse about the logarithms of the spectrum; the lower half is the conjugate.
-    """
+    phi: Array
+    z: Complex
+    weight: Complex
+    point: Point
+
+
+def _contour(problem: Problem, points: int, coarser: _Contour | None = None) -> _Contour:
+    """z = e^w, w on an ellipse about the logarithms of the spectrum; started from a `coarser` one if there is."""
     c = problem.numbers
     low, high = math.log(c.s02 / 4), math.log(1.5 * (problem.highest() + c.s02))
     phi = (np.arange(points) + 0.5) * np.pi / points
     z = np.exp((low + high) / 2 + (high - low) / 2 * np.cos(phi) + 1j * HALF_HEIGHT * np.sin(phi))
     dw = -(high - low) / 2 * np.sin(phi) + 1j * HALF_HEIGHT * np.cos(phi)
-    step = z * dw / (2j * points)  # dz/(2πi) of one point
-    point = follow(problem, z - c.s02)
+    if coarser is None:
+        point = follow(problem, z - c.s02)
+    else:
+        known = np.log(np.stack([coarser.point.theta, coarser.point.y], axis=1))
+        theta, y = np.exp(CubicSpline(coarser.phi, known)(phi)).T
+        point = continued(problem, z - c.s02, Point(theta, y, np.ones(points, dtype=bool)))
     if not point.converged.all():
         raise InputError(
             f"the solver lost its branch at z = {z[~point.converged][0]:.6g} on the contour of the limit curves: "
             "move psi_p or psi_n by a percent."
         )
-    exponent = -2 * c.delta_t / problem.psi_p * z[:, None] * tau
-    f, twice = (-np.expm1(k * exponent) / z[:, None] * step[:, None] for k in (1, 2))  # [points, K]
+    return _Contour(phi, z, z * dw / (2j * points), point)
+
+
+def _integrals(problem: Problem, tau: Array, contour: _Contour) -> Array:
+    """(L_train, L_test) [2, K] at tau [K]; the lower half of the contour is the conjugate of the upper."""
+    _, z, weight, point = contour
+    b2 = problem.numbers.b**2
+    exponent = -2 * problem.numbers.delta_t / problem.psi_p * z[:, None] * tau
+    f, twice = (-np.expm1(k * exponent) * (weight / z)[:, None] for k in (1, 2))  # [P, K]
     s = one_resolvent(problem, point)
-    lower = point._replace(theta=point.theta.conj(), y=point.y.conj())
-    direct, crossed = (two_resolvents(problem, point, other) for other in (point, lower))
-    # the four quarters of the double integral are two and their conjugates
-    squared = 2 * np.einsum("ik,ik->k", f, direct @ f + crossed @ f.conj()).real
-    return np.stack([1 + c.b**2 * 2 * (s @ twice).real, 1 + c.b**2 * (4 * (s @ f).real + squared)])
+    lower = Point(point.theta.conj(), point.y.conj(), point.converged)
+    upper, crossed = (two_resolvents(problem, point, other) for other in (point, lower))
+    squared = 2 * np.einsum("ik,ik->k", f, upper @ f + crossed @ f.conj()).real
+    return np.stack([1 + 2 * b2 * (s @ twice).real, 1 + b2 * (4 * (s @ f).real + squared)])
 
 
 def _checked(tau: ArrayLike) -> Array:

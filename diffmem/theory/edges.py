@@ -9,61 +9,70 @@ finds the edge to full precision.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diffmem.errors import InputError
-from diffmem.theory.solver import Array, Problem, follow, system
+from diffmem.theory.solver import Array, Complex, Point, Problem, follow, system, tiles
 
 SCAN, ROUNDS, SPLIT = 400, 5, 8  # points of the first scan; times that brackets and dips are cut in SPLIT
-INSIDE = 1e-7  # |Im θ| / |θ| of a point in a band
-NODES = tuple(64 * 2**k for k in range(9))  # of the quadrature of a band's mass
+INSIDE = 1e-6  # |Im θ| / |θ| of a point in a band
+MISSED = 5e-7  # share of the eigenvalues between two points of a gap that gives a band away
 
 
-def support(problem: Problem) -> Array:
-    """Edges [B, 2] of the B bands in ζ, ascending. A lower edge of 0 is a hard edge, where the density diverges.
+class Support(NamedTuple):
+    """The bands in ζ, ascending, and the share of all eigenvalues below each band and below its end, both [B, 2]."""
 
-    Raises InputError where the branch was lost on the scan or an edge can't be polished.
+    edges: Array
+    shares: Array
+
+
+def support(problem: Problem) -> Support:
+    """Every band. A lower edge of 0 is a hard edge, where the density diverges.
+
+    Raises InputError where the branch was lost on the scan, a band was missed, or an edge can't be polished.
     """
-    zeta, inside = _scan(problem)
+    zeta, inside, below = _scan(problem)
     crossing = np.flatnonzero(inside[1:] != inside[:-1])
     if not len(crossing):
         raise InputError(f"no band was found at psi_p={problem.psi_p:g}, psi_n={problem.psi_n:g}: give other ratios.")
     edges = _polish(problem, zeta[crossing], zeta[crossing + 1])
+    shares = np.where(inside[crossing], below[crossing + 1], below[crossing])  # of the side in the gap
     if inside[0]:
         edges = np.concatenate([[0.0], edges])
-    return edges.reshape(-1, 2)
+        shares = np.concatenate([[max(1 - (1 + problem.psi_n) / problem.psi_p, 0.0)], shares])
+    return Support(edges.reshape(-1, 2), shares.reshape(-1, 2))
 
 
-def masses(problem: Problem, bands: Array) -> Array:
-    """The share of the eigenvalues in each of `bands` [B, 2]: the density's integral, in log ζ = middle + half cos φ.
+def share_below(problem: Problem, zeta: Array, point: Point) -> Array:
+    """The share of all eigenvalues, the atom's too, below real `zeta` [P], where the solution is `point`.
 
-    The trapezoid rule in φ converges geometrically; its nodes double until a mass no longer changes.
+    -Im/π of (1/p) log det(U - z), whose limit is the function of (θ, y) that A and B make stationary:
+    <log(M + θ)> + (ψ_p - 1) log θ + g/θ + ψ_n (y - log y), g = v² y - ζ, over ψ_p. Every logarithm is of a point in the
+    lower half plane; in a gap all are real and count whole eigenvalues.
     """
-    return np.array([_mass(problem, low, high) for low, high in bands])
+    c, psi_p, psi_n, theta, y = problem.numbers, problem.psi_p, problem.psi_n, point.theta, point.y
+    g_over_theta = (c.v2 * y - zeta) / theta
+    total = (psi_p - 1) * _argument(theta) + g_over_theta.imag + psi_n * (y.imag - _argument(y))
+    for tile in tiles(problem, len(zeta)):
+        m_theta = (theta[tile] + c.b**2)[:, None] + (c.alpha * y[tile])[:, None] * problem.mu
+        total[tile] += _argument(m_theta) @ problem.weight
+    return -total / (math.pi * psi_p)
 
 
-def _mass(problem: Problem, low: float, high: float) -> float:
-    log_low, log_high = math.log(max(low, 1e-18 * high)), math.log(high)
-    middle, half = (log_high + log_low) / 2, (log_high - log_low) / 2
-    mass = math.nan
-    for nodes in NODES:
-        phi = (np.arange(nodes) + 0.5) * np.pi / nodes
-        zeta = np.exp(middle + half * np.cos(phi))
-        rho = (1 / (problem.psi_p * follow(problem, zeta).theta)).imag / np.pi
-        before, mass = mass, float(np.sum(rho * zeta * np.sin(phi)) * half * np.pi / nodes)
-        if abs(mass - before) < 1e-9:
-            break
-    return mass
+def _argument(x: Complex) -> Array:
+    """arg x in [-π, 0], for x in the lower half plane or on its edge."""
+    return -np.abs(np.angle(x))
 
 
-def _scan(problem: Problem) -> tuple[Array, NDArray[np.bool_]]:
-    """Points ζ [K] of the axis, dense where something happens, and which of them lie in a band."""
+def _scan(problem: Problem) -> tuple[Array, NDArray[np.bool_], Array]:
+    """Points ζ [K] of the axis, dense where something happens; which lie in a band; the share of eigenvalues below."""
     c = problem.numbers
     lowest = 1e-7 * min(c.v2 * min(1.0, problem.psi_p / problem.psi_n), c.b**2 * problem.psi_p)
     new = np.geomspace(lowest, 1.01 * problem.highest(), SCAN)
-    zeta, inside, weight = np.empty(0), np.empty(0, dtype=bool), np.empty(0)
+    zeta, inside, weight, below = np.empty(0), np.empty(0, dtype=bool), np.empty(0), np.empty(0)
     for _ in range(ROUNDS):
         point = follow(problem, new)
         if not point.converged.all():
@@ -72,16 +81,24 @@ def _scan(problem: Problem) -> tuple[Array, NDArray[np.bool_]]:
                 f"the bands at psi_p={problem.psi_p:g}, psi_n={problem.psi_n:g}, t={c.t:g} can't be told: the solver "
                 f"lost its branch at lambda = {where:.6g}. Move psi_p or psi_n by a percent."
             )
-        weight = np.concatenate([weight, new * (1 / point.theta).imag])
-        inside = np.concatenate([inside, np.abs(point.theta.imag) > INSIDE * np.abs(point.theta)])
         zeta = np.concatenate([zeta, new])
+        inside = np.concatenate([inside, np.abs(point.theta.imag) > INSIDE * np.abs(point.theta)])
+        weight = np.concatenate([weight, new * (1 / point.theta).imag])
+        below = np.concatenate([below, share_below(problem, new, point)])
         order = np.argsort(zeta)
-        zeta, inside, weight = zeta[order], inside[order], weight[order]
+        zeta, inside, weight, below = zeta[order], inside[order], weight[order], below[order]
+        edge = np.flatnonzero(inside[1:] != inside[:-1])
         dip = np.flatnonzero(inside[1:-1] & (weight[1:-1] < weight[2:]) & (weight[1:-1] < weight[:-2])) + 1
-        left = np.unique(np.concatenate([np.flatnonzero(inside[1:] != inside[:-1]), dip - 1, dip]))
+        missed = np.flatnonzero(~inside[1:] & ~inside[:-1] & (np.diff(below) > MISSED))
+        left = np.unique(np.concatenate([edge, dip - 1, dip, missed]))
         share = np.arange(1, SPLIT) / SPLIT
         new = np.exp(np.log(zeta[left, None]) * (1 - share) + np.log(zeta[left + 1, None]) * share).ravel()
-    return zeta, inside
+    if len(missed):
+        raise InputError(
+            f"a band near lambda = {zeta[missed[0]] + c.s02:.6g} at psi_p={problem.psi_p:g}, psi_n={problem.psi_n:g} "
+            "is too narrow to be found: join eigenvalues of cov that lie that close."
+        )
+    return zeta, inside, below
 
 
 def _polish(problem: Problem, below: Array, above: Array) -> Array:

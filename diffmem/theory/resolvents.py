@@ -37,7 +37,8 @@ def two_resolvents(problem: Problem, left: Point, right: Point) -> Complex:
     t_data = c.alpha * n1 + weight * n0 * c_data
     k_test = (c.alpha * n_mu_test + weight * c_data * c_test / theta2) / problem.psi_n
     k_data = (c.alpha**2 * n2 + weight * c_data**2 / theta2) / problem.psi_n
-    return t_test + k_test * t_data / (1 / (y1 * y2) - k_data)
+    f: Complex = t_test + k_test * t_data / (1 / (y1 * y2) - k_data)
+    return f
 
 
 def _equivalent(problem: Problem, point: Point) -> Complex:

@@ -14,6 +14,7 @@ P points, m eigenvalues.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -32,6 +33,7 @@ SCHEDULES = (
     (0.7, 0.7),
     (0.25, 0.88),
 )  # (step of log |ζ|, factor of the angle that is left), coarse to fine
+MOST_STEPS = 30  # of Newton's method at one place
 LAST_ANGLE = 1e-7  # of a point on the axis, before it is put there
 ROUNDING = 1e-7  # of an imaginary part at the edge of a band
 TILE = 2**21  # complex numbers in one [P, m] array: bounds memory
@@ -82,31 +84,44 @@ class Point(NamedTuple):
 def follow(problem: Problem, zeta: ArrayLike) -> Point:
     """The solution at `zeta` [P], Im ζ >= 0; on the real axis its limit from above."""
     target = np.asarray(zeta, dtype=np.complex128)
-    theta = np.ones_like(target)
-    y = np.ones_like(target)
+    theta, y = np.ones_like(target), np.ones_like(target)
     done = np.zeros(target.shape, dtype=bool)
-    tile = max(TILE // len(problem.mu), 1)
     for step, left in SCHEDULES:
-        open_points = np.flatnonzero(~done)
-        for start in range(0, len(open_points), tile):
-            part = open_points[start : start + tile]
+        lost = np.flatnonzero(~done)
+        for tile in tiles(problem, len(lost)):
+            part = lost[tile]
             theta[part], y[part], done[part] = _follow(problem, target[part], step, left)
     return Point(theta, y, done)
+
+
+def continued(problem: Problem, zeta: Complex, guess: Point) -> Point:
+    """The solution at `zeta` [P], Im ζ > 0, by Newton's method from `guess` [P]; by `follow` where that fails."""
+    x, _, good = _newton(problem, np.log(np.stack([guess.theta, guess.y])), zeta)
+    good &= x.imag.max(axis=0) <= ROUNDING
+    theta, y = np.exp(x)
+    if not good.all():
+        theta[~good], y[~good], good[~good] = follow(problem, zeta[~good])
+    return Point(theta, y, good)
+
+
+def tiles(problem: Problem, count: int) -> Iterator[slice]:
+    """Slices of `count` points whose [P, m] arrays are of bounded size."""
+    size = max(TILE // len(problem.mu), 1)
+    return (slice(start, start + size) for start in range(0, count, size))
 
 
 def _follow(problem: Problem, target: Complex, step: float, left: float) -> Point:
     """Along one schedule, from far below the spectrum to each `target` [P]."""
     radius, angle = np.log(np.maximum(np.abs(target), 1e-300)), np.angle(target)
-    far = math.log(1e3 * problem.highest()) + np.zeros_like(radius)
-    place = np.maximum(far, radius) + 1j * math.pi  # log ζ
-    x = np.stack([place.real - math.log(problem.psi_p), np.zeros_like(radius)]).astype(np.complex128)
-    good = np.ones(len(target), dtype=bool)
-    for goal in _path(place.real, radius, angle, step, left):
-        tangent = _tangent(problem, x, np.exp(place))
+    far = np.maximum(math.log(1e3 * problem.highest()), radius)
+    place = far + 1j * math.pi  # log ζ
+    x = np.stack([far - math.log(problem.psi_p), np.zeros_like(far)]).astype(np.complex128)
+    x, tangent, good = _newton(problem, x, np.exp(place))
+    for goal in _path(far, radius, angle, step, left):
         move = tangent * (goal - place)
         x = x + move * np.minimum(1.0, 1.5 / np.maximum(np.abs(move).max(axis=0), 1e-300))
         place = goal
-        x, converged = _newton(problem, x, np.exp(place))
+        x, tangent, converged = _newton(problem, x, np.exp(place))
         good &= converged & (x.imag.max(axis=0) <= ROUNDING)
     return Point(np.exp(x[0]), np.exp(x[1]), good)
 
@@ -114,9 +129,10 @@ def _follow(problem: Problem, target: Complex, step: float, left: float) -> Poin
 def _path(far: Array, radius: Array, angle: Array, step: float, left: float) -> list[Complex]:
     """Places of log ζ: straight down the negative axis, then round, ever slower, to the angle of each point."""
     count = max(math.ceil(float(np.max(far - radius, initial=0.0)) / step), 1)
-    path = [far + (radius - far) * k / count + 1j * math.pi for k in range(count + 1)]
+    path = [far + (radius - far) * k / count + 1j * math.pi for k in range(1, count + 1)]
     if (angle < math.pi).any():
-        turns = math.ceil(math.log(LAST_ANGLE / math.pi) / math.log(left))
+        last = max(LAST_ANGLE, 0.1 * float(angle.min()))
+        turns = math.ceil(math.log(last / math.pi) / math.log(left))
         path += [radius + 1j * (angle + (math.pi - angle) * left**k) for k in range(1, turns + 1)]
         path.append(radius + 1j * angle)
     return path
@@ -129,7 +145,9 @@ def moments(problem: Problem, theta: Complex, y: Complex) -> tuple[Complex, Comp
     n = 1 / ((theta + c.b**2)[:, None] + (c.alpha * y)[:, None] * mu)
     if len(mu) == 1:  # Σ = I: a product of matrices would cost more than the numbers
         return powers[:2] * n[:, 0], powers * n[:, 0] ** 2
-    return powers[:2] @ n.T, powers @ (n * n).T
+    first: Complex = powers[:2] @ n.T
+    second: Complex = powers @ (n * n).T
+    return first, second
 
 
 class _System(NamedTuple):
@@ -146,7 +164,8 @@ class _System(NamedTuple):
 
     @property
     def determinant(self) -> Complex:
-        return self.a_theta * self.b_y - self.a_y * self.b_theta
+        found: Complex = self.a_theta * self.b_y - self.a_y * self.b_theta
+        return found
 
 
 def system(problem: Problem, theta: Complex, y: Complex, zeta: Complex) -> _System:
@@ -168,28 +187,20 @@ def system(problem: Problem, theta: Complex, y: Complex, zeta: Complex) -> _Syst
     )
 
 
-def _tangent(problem: Problem, x: Complex, zeta: Complex) -> Complex:
-    """d(log θ, log y)/d log ζ: [2, P]."""
-    theta, y = np.exp(x)
-    f = system(problem, theta, y, zeta)
-    move: Complex = np.stack([-f.b_y / theta, f.b_theta / y]) * (zeta / f.determinant)
-    return move
-
-
-def _newton(problem: Problem, x: Complex, zeta: Complex, most: int = 30) -> tuple[Complex, NDArray[np.bool_]]:
-    """x = (log θ, log y) [2, P] at ζ [P], and where it converged. Points that have are left alone."""
-    x, active = x.copy(), np.arange(len(zeta))
-    for _ in range(most):
+def _newton(problem: Problem, x: Complex, zeta: Complex) -> tuple[Complex, Complex, NDArray[np.bool_]]:
+    """x = (log θ, log y) [2, P] at ζ [P], dx/d log ζ [2, P], and where it converged; such points rest."""
+    x, tangent, active = x.copy(), np.zeros_like(x), np.arange(len(zeta))
+    for _ in range(MOST_STEPS):
         theta, y = np.exp(x[:, active])
         f = system(problem, theta, y, zeta[active])
+        scale = np.stack([theta, y]) * f.determinant
+        tangent[:, active] = np.stack([-f.b_y, f.b_theta]) * zeta[active] / scale
         unsolved = ~((np.abs(f.a) <= CONVERGED * f.size_a) & (np.abs(f.b) <= CONVERGED * f.size_b))
-        if not unsolved.any():
-            return x, np.ones(len(zeta), dtype=bool)
-        theta_step = (f.a_y * f.b - f.b_y * f.a) / (f.determinant * theta)
-        y_step = (f.b_theta * f.a - f.a_theta * f.b) / (f.determinant * y)
-        move = np.stack([theta_step, y_step])[:, unsolved]
+        move = (np.stack([f.a_y * f.b - f.b_y * f.a, f.b_theta * f.a - f.a_theta * f.b]) / scale)[:, unsolved]
         active = active[unsolved]
+        if not len(active):
+            break
         x[:, active] += move * np.minimum(1.0, 1.0 / np.maximum(np.abs(move).max(axis=0), 1e-300))
     converged = np.ones(len(zeta), dtype=bool)
     converged[active] = False
-    return x, converged
+    return x, tangent, converged

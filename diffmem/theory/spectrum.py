@@ -9,6 +9,7 @@ Eigenvalues from the bottom: an atom at s0², which no loss feels; `low`; `bulk1
 points (memorization); `bulk2`, those of the population (generalization). Source: Bonnaire et al. 2025, section 4.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,12 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from diffmem.errors import InputError
 from diffmem.theory.constants import Activation
-from diffmem.theory.edges import masses, support
-from diffmem.theory.solver import Array, Complex, Problem, follow, moments
+from diffmem.theory.edges import share_below, support
+from diffmem.theory.solver import Array, Complex, Problem, follow, moments, tiles
 
 Cov = tuple[ArrayLike, ArrayLike]
 LARGEST_RESIDUAL = 1e-9  # of every equation, relative to its largest term
-SAME = 1e-6  # masses closer than this are one
+SAME = 1e-6  # a share of a band below this is rounding
 
 
 class Solution(NamedTuple):
@@ -87,10 +88,12 @@ def solve(
         raise InputError("lambda must be a list of finite numbers, real or in the upper half plane.")
     zeta = z - problem.numbers.s02
     point = follow(problem, zeta)
-    (n0, n1), _ = moments(problem, point.theta, point.y)
-    q, r, s, d = 1 / (psi_p * point.theta), n1 / psi_p, n0 / psi_p, 1 / point.y
-    with np.errstate(all="ignore"):
-        residual = _residual(problem, z, q, r, s, d)
+    q, d = 1 / (psi_p * point.theta), 1 / point.y
+    r, s, residual = np.empty_like(z), np.empty_like(z), np.empty(len(z))
+    for tile in tiles(problem, len(z)):
+        (n0, n1), _ = moments(problem, point.theta[tile], point.y[tile])
+        s[tile], r[tile] = n0 / psi_p, n1 / psi_p
+        residual[tile] = _residual(problem, z[tile], q[tile], r[tile], s[tile], d[tile])
     converged = point.converged & (zeta != 0) & (residual < LARGEST_RESIDUAL)
     q, r, s, d = (np.where(converged, part, np.nan) for part in (q, r, s, d))
     return Solution(z, q, r, s, d, residual, converged)
@@ -104,12 +107,28 @@ def density(
     Raises InputError as `solve` does, and for a λ where no solution can be trusted.
     """
     found = solve(np.asarray(lam, dtype=np.float64), psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov)
-    if not found.converged.all():
-        raise InputError(
-            f"the spectrum at lambda = {found.z.real[~found.converged][0]:.9g} is not known: it is the place of the "
-            "atom, or the solver lost its branch there. Leave this lambda out, or see spectrum.solve, which flags it."
-        )
-    return np.maximum(found.q.imag, 0.0) / np.pi
+    _require(found.converged, found.z.real)
+    rho: Array = np.maximum(found.q.imag, 0.0) / np.pi
+    return rho
+
+
+def bulk1_limit(*, psi_p: float, psi_n: float, t: float, activation: Activation = "tanh") -> tuple[float, float]:
+    """Edges of bulk 1 for Σ = I as ψ_p, ψ_n -> ∞ at fixed ratio: s0² + v² (1 ± sqrt(ψ_p/ψ_n))² (Marchenko and Pastur)."""
+    c = Problem.of(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation).numbers
+    root = math.sqrt(psi_p / psi_n)
+    return c.s02 + c.v2 * (1 - root) ** 2, c.s02 + c.v2 * (1 + root) ** 2
+
+
+def cumulative(
+    lam: ArrayLike, *, psi_p: float, psi_n: float, t: float, activation: Activation = "tanh", cov: Cov | None = None
+) -> Array:
+    """The share [P] of all eigenvalues, the atom's too, below real `lam` [P]. Arguments and errors as `density`."""
+    problem = Problem.of(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov)
+    z = np.atleast_1d(np.asarray(lam, dtype=np.float64))
+    zeta = z - problem.numbers.s02
+    point = follow(problem, zeta)
+    _require(point.converged & (zeta != 0), z)
+    return share_below(problem, zeta, point)
 
 
 def atom(*, psi_p: float, psi_n: float, t: float, activation: Activation = "tanh", cov: Cov | None = None) -> Atom:
@@ -121,37 +140,38 @@ def atom(*, psi_p: float, psi_n: float, t: float, activation: Activation = "tanh
 def bands(*, psi_p: float, psi_n: float, t: float, activation: Activation = "tanh", cov: Cov | None = None) -> Bands:
     """Every band with its edges and mass, from the equations, and what has merged. Arguments as in `solve`.
 
-    Raises InputError as `solve` does, and where the masses found do not sum to 1 (within 1e-6).
+    Raises InputError as `solve` does, and where a band can't be told from its neighbours or is too narrow to find.
     """
     problem = Problem.of(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov)
-    edges, found = support(problem), _atom(problem)
-    mass = masses(problem, edges)
-    if abs(mass.sum() + found.mass - 1) > SAME:
-        raise InputError(
-            f"the bands found at psi_p={psi_p:g}, psi_n={psi_n:g}, t={t:g} hold {mass.sum() + found.mass:.6f} of the "
-            "eigenvalues, not 1: one is too narrow to find or lies at 0. Move psi_p or psi_n by a percent."
-        )
-    ends = np.cumsum(np.concatenate([[0.0], mass]))
+    found = support(problem)
     named = [
-        Band(float(low), float(high), float(m), _parts(problem, start, end))
-        for (low, high), m, start, end in zip(edges + problem.numbers.s02, mass, ends[:-1], ends[1:], strict=True)
+        Band(float(low), float(high), float(end - start), _parts(problem, start, end))
+        for (low, high), (start, end) in zip(found.edges + problem.numbers.s02, found.shares, strict=True)
     ]
-    return Bands(found, tuple(named))
+    return Bands(_atom(problem), tuple(named))
 
 
 def _atom(problem: Problem) -> Atom:
     return Atom(problem.numbers.s02, max(1 - (1 + problem.psi_n) / problem.psi_p, 0.0))
 
 
+def _require(converged: NDArray[np.bool_], lam: Array) -> None:
+    if not converged.all():
+        raise InputError(
+            f"the spectrum at lambda = {lam[~converged][0]:.9g} is not known: it is the place of the atom, or the "
+            "solver lost its branch there. Leave this lambda out, or see spectrum.solve, which flags it."
+        )
+
+
 def _parts(problem: Problem, start: float, end: float) -> tuple[str, ...]:
-    """The parts that hold the eigenvalues from share `start` to share `end`, counted above the atom.
+    """The parts that hold the eigenvalues from share `start` to share `end` of all.
 
     G Gᵀ has rank n and W Wᵀ rank d: of the p eigenvalues min(p, n, d) feel the population, min(p, n) - d more the
-    single points, min(p - n, d) more W alone.
+    single points, min(p - n, d) more W alone; the atom has what is left.
     """
     p, n = problem.psi_p, problem.psi_n
     shares = {"low": min(max(p - n, 0), 1) / p, "bulk1": max(min(p, n) - 1, 0) / p, "bulk2": min(p, n, 1) / p}
-    parts, below = [], 0.0
+    parts, below = [], 1 - sum(shares.values())
     for name, share in shares.items():
         if min(end, below + share) - max(start, below) > SAME:
             parts.append(name)

@@ -1,0 +1,80 @@
+"""When a model of the theory generalizes and when it memorizes: τ_gen and τ_mem, from the spectrum and from the losses.
+
+A mode of eigenvalue λ relaxes in ψ_p/(2 Δ_t λ). From the edges, where bulk 1 and bulk 2 share no band with anything else:
+  τ_gen = ψ_p/(Δ_t λ_min(bulk 2)),   τ_mem = ψ_p/(Δ_t λ_min(bulk 1))              (Bonnaire et al. 2025, section 4)
+From the losses, read off as those of an experiment are (`stats.crossing_time`):
+  τ_gen: first L_test <= best + 0.1 (L_test(0) - best);   τ_mem: first L_gen >= 0.1 (L_test(0) - best)
+where best is the least L_test of the curve and L_test(0) = 1.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from diffmem.errors import InputError, NotReached
+from diffmem.stats import crossing_time
+from diffmem.theory.constants import Activation
+from diffmem.theory.dynamics import Curves
+from diffmem.theory.solver import Array, Problem
+from diffmem.theory.spectrum import bands
+
+SHARE = 0.1  # of L_test(0) - best
+
+
+class Times(NamedTuple):
+    """Training times τ; None where bands have merged (edges), or where the curve ends before (losses)."""
+
+    gen: float | None
+    mem: float | None
+
+
+def edge_times(
+    *,
+    psi_p: float,
+    psi_n: float,
+    t: float,
+    activation: Activation = "tanh",
+    cov: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Times:
+    """τ_gen and τ_mem from the edges of the bands. Arguments and errors as in `spectrum.bands`."""
+    found = bands(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov)
+    delta_t = Problem.of(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov).numbers.delta_t
+    lowest = [next(iter(found.alone(part)), None) for part in ("bulk2", "bulk1")]
+    gen, mem = (None if band is None else psi_p / (delta_t * band.low) for band in lowest)
+    return Times(gen, mem)
+
+
+def loss_times(curves: Curves) -> Times:
+    """τ_gen and τ_mem from learning curves. Raises InputError where the curves begin too late to tell."""
+    best = float(curves.test.min())
+    drop = SHARE * (1 - best)
+    gen = _first(curves.tau, curves.test, best + drop, rising=False)
+    return Times(gen, _first(curves.tau, curves.gen, drop, rising=True))
+
+
+def time_grid(
+    count: int,
+    *,
+    psi_p: float,
+    psi_n: float,
+    t: float,
+    activation: Activation = "tanh",
+    cov: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Array:
+    """`count` training times, log-spaced from before the fastest mode moves until after the slowest has relaxed."""
+    problem = Problem.of(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov)
+    c = problem.numbers
+    unit = psi_p / (2 * c.delta_t)
+    return np.geomspace(0.01 * unit / (problem.highest() + c.s02), 10 * unit / c.s02, count)
+
+
+def _first(tau: Array, loss: Array, level: float, *, rising: bool) -> float | None:
+    try:
+        return crossing_time(tau, loss, level, rising=rising, stays=True)
+    except NotReached as why:
+        if why.last_step == tau[0]:
+            raise InputError(
+                f"the curves begin at tau = {tau[0]:g}, when the loss is past its level {level:g} already: begin earlier."
+            ) from why
+        return None
