@@ -42,6 +42,11 @@ def principal_components(reference: Tensor, share: float = SHARE) -> Projection:
     return project
 
 
-def feature_nearest(samples: Tensor, train: Tensor, project: Projection) -> NearestTwo:
-    """The two training images [n, ...] nearest to each of `samples` [M, ...] in features."""
-    return TrainingIndex(project(train)).nearest_two(project(samples))
+def feature_nearest(samples: Tensor, index: TrainingIndex, project: Projection) -> NearestTwo:
+    """The two distinct training images of `index` nearest to each of `samples` [M, ...] in features.
+
+    Images that equal one another are set aside before they are projected: rounding would tell their features apart.
+    """
+    train = torch.as_tensor(index.train)
+    found = TrainingIndex(project(train[index.distinct.to(train.device)])).nearest_two(project(samples))
+    return NearestTwo(found.d1, found.d2, index.distinct[found.i1], index.distinct[found.i2])

@@ -59,7 +59,7 @@ def of_samples(
 ) -> dict[str, float]:
     """Measures of `samples` [M, ...] whose nearest training images are `nearest`. C_T needs `heldout` [N, ...]."""
     train = torch.as_tensor(index.train)
-    features = feature_nearest(samples, train, project)
+    features = feature_nearest(samples, index, project)
     values = {
         "f_mem": memorized_fraction(nearest.d1, nearest.d2, k).value,
         "gap_ratio": float(gap_ratio(nearest.d1, nearest.d2).mean()),
