@@ -99,7 +99,7 @@ def advise(family: Family, times: pd.DataFrame, run: str) -> Advice:
     for name in found:
         if own[f"{name}_status"] == "right":
             try:
-                after = float(own[f"{name}_last_step"])
+                after = float(own[f"{name}_bound"])
                 found[name] = predict(others, name, n=own["n"], width=own["width"], after=after)
             except LawRefused as refusal:
                 why.append(f"{name} cannot be predicted: {refusal}")

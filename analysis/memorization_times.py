@@ -47,7 +47,8 @@ def fmem_crosses(curve: Curve, draws: Draws) -> Timescale:
     notes = _dips(curve)
     if np.isfinite(found.time[0]) and not held[0]:
         notes += (f"above the level at step {curve.step[-1]} only, and not surely: not counted as reached",)
-    return read_off("fmem_crosses", times, int(found.after[0]), curve.step, notes)
+    time = read_off("fmem_crosses", times, int(found.after[0]), curve.step, notes)
+    return replace(time, bound=_latest_reached(curve, share[0], float(level[0]))) if time.status == "right" else time
 
 
 def fmem_onset(curve: Curve, draws: Draws) -> Timescale:
@@ -116,6 +117,21 @@ def losses(curve: Curve) -> tuple[Array, Array]:
     if curve.loss_train is None or curve.loss_test is None:
         raise InputError(f"run {curve.run} has no losses: this definition needs loss_train_t<t> and loss_test_t<t>.")
     return curve.loss_train, curve.loss_test
+
+
+def _latest_reached(curve: Curve, share: Array, level: float) -> float:
+    """The latest time that could have counted as reached, given the points before the last one.
+
+    It is where the line to the last point crosses the level, were that point just surely above it. A law that took
+    the last step for the bound would be told that runs which crossed shortly before it had not, and bend upwards.
+    """
+    if len(share) < 2 or curve.total is None:
+        return float(curve.step[-1])
+    before = min(float(share[-2]), level)
+    sure = level + Z * float(np.sqrt(level * (1 - level) / curve.total[-1]))
+    part = (level - before) / (sure - before)
+    first, last = float(curve.step[-2]), float(curve.step[-1])
+    return part * last if first == 0 else first * (last / first) ** part
 
 
 def _measured(curve: Curve, draws: Draws) -> tuple[Array, Array, Array]:

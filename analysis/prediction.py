@@ -50,12 +50,12 @@ def predict(times: pd.DataFrame, name: str, *, n: float, width: float, after: fl
     `times` has the columns of `timescales.csv`. Raises LawRefused where these runs are too few for a law, and where
     they have one width and the run has another.
     """
-    used = times[times[f"{name}_status"].isin(list(CENSORING)) & (times[f"{name}_last_step"] > 0)]
+    used = times[times[f"{name}_status"].isin(list(CENSORING)) & (times[f"{name}_bound"] > 0)]
     reached = used[f"{name}_status"] == "reached"
     if used["width"].nunique() == 1 and width != used["width"].iloc[0]:
         have = f"the other runs all have W = {used['width'].iloc[0]:g}, and this one W = {width:g}"
         raise LawRefused(have, n_runs=len(used), n_reached=int(reached.sum()), distinct_n=())
-    tau, status = np.where(reached, used[name], used[f"{name}_last_step"]), list(used[f"{name}_status"])
+    tau, status = np.where(reached, used[name], used[f"{name}_bound"]), list(used[f"{name}_status"])
     law = fit_power_law(tau, n=used["n"], width=used["width"], status=status, n_boot=0)
     y, x, censored = design(tau, used["n"], used["width"], status)
     at = np.array([1.0, np.log(n), np.log(width)])[: x.shape[1]]

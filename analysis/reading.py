@@ -29,6 +29,7 @@ class Timescale:
     points: tuple[int, ...]
     notes: tuple[str, ...]
     copies: Array  # [1 + B]: the value and its resampled copies; inf for right-, -inf for left-censored
+    bound: float  # what a law takes for a censored time: it is known to lie beyond this step
 
 
 def read_off(definition: str, copies: Array, after: int, step: NDArray[np.int64], notes: tuple[str, ...]) -> Timescale:
@@ -36,15 +37,15 @@ def read_off(definition: str, copies: Array, after: int, step: NDArray[np.int64]
 
     `step` are the steps at which the time could be seen; `after` the index of the first point after it.
     """
-    value = float(copies[0])
+    value, last = float(copies[0]), float(step[-1])
     if value == np.inf:
-        return Timescale(definition, np.nan, np.nan, np.nan, "right", float(step[-1]), (int(step[-1]),), notes, copies)
+        return Timescale(definition, np.nan, np.nan, np.nan, "right", last, (int(step[-1]),), notes, copies, last)
     if value == -np.inf:
         # a bound of 0 would say nothing: what holds at step 0 and at the next point holds before that point
-        first = int(step[step > 0][0]) if (step > 0).any() else 0
+        first = float(step[step > 0][0]) if (step > 0).any() else 0.0
         if step[0] == 0:
             notes += ("true at step 0 already, before any training",)
-        return Timescale(definition, np.nan, np.nan, np.nan, "left", float(first), (int(step[0]),), notes, copies)
+        return Timescale(definition, np.nan, np.nan, np.nan, "left", first, (int(step[0]),), notes, copies, first)
     low = high = np.nan
     if len(copies) > 1 and not (copies[1:] == value).all():
         low = max(float(np.quantile(copies[1:], 0.025, method="lower")), 0.0)
@@ -53,9 +54,9 @@ def read_off(definition: str, copies: Array, after: int, step: NDArray[np.int64]
         if unreached:
             notes += (f"not reached in {unreached} of {len(copies) - 1} resampled copies",)
     points = (int(step[after - 1]), int(step[after]))
-    return Timescale(definition, value, low, high, "reached", float(step[-1]), points, notes, copies)
+    return Timescale(definition, value, low, high, "reached", last, points, notes, copies, last)
 
 
 def refused(definition: str, curve: Curve, size: int, note: str) -> Timescale:
     last = float(curve.step[-1])
-    return Timescale(definition, np.nan, np.nan, np.nan, "refused", last, (), (note,), np.full(size, np.inf))
+    return Timescale(definition, np.nan, np.nan, np.nan, "refused", last, (), (note,), np.full(size, np.inf), last)

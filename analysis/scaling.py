@@ -217,14 +217,14 @@ def sentence(fitted: Mapping[str, Mapping[str, Any]], times: pd.DataFrame) -> st
 
 def _law(times: pd.DataFrame, name: str, n_boot: int, seed: int) -> dict[str, Any]:
     status = times[f"{name}_status"]
-    used = times[status.isin(list(CENSORING)) & (times[f"{name}_last_step"] > 0)]
+    used = times[status.isin(list(CENSORING)) & (times[f"{name}_bound"] > 0)]
     reached = used[f"{name}_status"] == "reached"
     known = {
         "n_runs": len(used),
         "n_reached": int(reached.sum()),
         "definition": str(times[f"{name}_definition"].iloc[0]),
     }
-    tau = np.where(reached, used[name], used[f"{name}_last_step"])
+    tau = np.where(reached, used[name], used[f"{name}_bound"])
     try:
         law = fit_power_law(
             tau, n=used["n"], width=used["width"], status=list(used[f"{name}_status"]), n_boot=n_boot, seed=seed

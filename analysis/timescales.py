@@ -60,7 +60,8 @@ def family_times(
 ) -> pd.DataFrame:
     """τ_mem and τ_gen of every run with 95% intervals: the contents of `timescales.csv`.
 
-    A time that is not reached is NaN, with its status and `*_last_step`, the step it is known to lie beyond. `level`
+    A time that is not reached is NaN, with its status, the last step of its run (the first, where it was true before)
+    in `*_last_step`, and in `*_bound` the step that a law takes it to lie beyond. `level`
     is the common level of quality, by default that of `common_level`; `quality` names the measure; `mem` and `gen` the
     definitions; `loss_t` the diffusion time of those that read losses, by default the smallest there is.
     Raises InputError where the table lacks what a definition reads.
@@ -90,5 +91,5 @@ def family_times(
 
 def _record(name: str, time: Timescale) -> dict[str, object]:
     parts = {"": time.value, "_low": time.low, "_high": time.high, "_status": time.status}
-    parts |= {"_last_step": time.last_step, "_definition": time.definition}
+    parts |= {"_last_step": time.last_step, "_bound": time.bound, "_definition": time.definition}
     return {name + end: value for end, value in parts.items()}

@@ -26,7 +26,7 @@ def times(n: np.ndarray, tau: np.ndarray, status: list[str] | None = None, width
             "width": width,
             "tau_mem": np.where(words == "reached", tau, np.nan),
             "tau_mem_status": words,
-            "tau_mem_last_step": np.where(words == "reached", 1e6, tau),
+            "tau_mem_bound": np.where(words == "reached", 1e6, tau),
         }
     )
 

@@ -18,7 +18,7 @@ from diffmem.stats import wilson
 from .families import curve, planted_rows
 
 STEPS = [0, 100, 200, 400, 800, 1600]
-NEVER = Timescale("fmem_crosses", np.nan, np.nan, np.nan, "right", 1600.0, (), (), np.array([np.inf]))
+NEVER = Timescale("fmem_crosses", np.nan, np.nan, np.nan, "right", 1600.0, (), (), np.array([np.inf]), 1600.0)
 NO_LEVEL = Level(np.array([np.nan]), None, {})
 
 
@@ -95,7 +95,7 @@ def test_the_test_loss_reaches_a_tenth_above_its_best() -> None:
 def test_quality_settles_near_the_runs_own_best_before_memorization() -> None:
     value = np.array([9.0, 4.0, 2.0, 1.0, 1.04, 0.5])
     one = curve(STEPS, [0] * 6, quality=value, quality_low=0.99 * value, quality_high=1.01 * value)
-    memorized = Timescale("fmem_crosses", 1000.0, np.nan, np.nan, "reached", 1600.0, (), (), np.array([1000.0]))
+    memorized = Timescale("fmem_crosses", 1000.0, np.nan, np.nan, "reached", 1600.0, (), (), np.array([1000.0]), 1600.0)
     found = tau_gen(one, NO_LEVEL, memorized, "quality_settles")
     assert found.value == pytest.approx(half_way(200, 2.0, 1.0, 1.05))
     assert tau_gen(one, NO_LEVEL, NEVER, "quality_settles").points == (800, 1600)

@@ -35,7 +35,7 @@ def planted(
         reached = value <= last
         times[name] = np.where(reached, value, np.nan)
         times[f"{name}_status"] = np.where(reached, "reached", "right")
-        times[f"{name}_last_step"] = last
+        times[f"{name}_last_step"] = times[f"{name}_bound"] = last
         times[f"{name}_definition"] = "planted"
     return times
 
@@ -135,7 +135,7 @@ def test_noisy_times_give_a_boundary_that_rises_with_step() -> None:
         cut = times["tau_mem"] > ends
         times.loc[cut, "tau_mem_status"] = "right"
         times.loc[cut, "tau_mem"] = np.nan
-        times["tau_mem_last_step"] = ends
+        times["tau_mem_last_step"] = times["tau_mem_bound"] = ends
         turned_back += not times.groupby("n")["tau_mem"].mean().is_monotonic_increasing
         found = boundary(times, steps, NO_LAW)
         known = found[found["status"] != "unknown"]

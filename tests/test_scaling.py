@@ -253,7 +253,7 @@ def table(
     for name, values, status in (("tau_mem", tau_mem, mem), ("tau_gen", tau_gen, gen)):
         reached = np.array(status) == "reached"
         columns |= {name: np.where(reached, values, np.nan), f"{name}_status": status}
-        columns |= {f"{name}_last_step": last, f"{name}_definition": f"definition of {name}"}
+        columns |= {f"{name}_last_step": last, f"{name}_bound": last, f"{name}_definition": f"definition of {name}"}
     return pd.DataFrame(columns)
 
 

@@ -31,7 +31,7 @@ def family(*tables: pd.DataFrame) -> Family:
 def time(status: str = "reached", value: float = 1000.0) -> Timescale:
     copies = {"reached": value, "right": np.inf, "left": -np.inf, "refused": np.inf}[status]
     number = value if status == "reached" else np.nan
-    return Timescale("fmem_crosses", number, np.nan, np.nan, status, 1600.0, (), (), np.array([copies]))
+    return Timescale("fmem_crosses", number, np.nan, np.nan, status, 1600.0, (), (), np.array([copies]), 1600.0)
 
 
 def test_planted_times_are_read_off_a_fine_grid() -> None:
@@ -52,6 +52,22 @@ def test_the_level_rises_with_the_null() -> None:
     level = 0.2 + 0.05 * 0.8  # 48 of 200
     assert found.value == pytest.approx(400 * 2 ** ((200 * level - 40) / 50))
     assert found.points == (400, 800)
+
+
+def test_the_bound_of_a_censored_time_is_the_latest_that_could_have_been_read() -> None:
+    """Just below surely above the level at the last point: not reached, and the bound is where its line crosses."""
+    level, total = 0.05, 400
+    sure = level + 1.959964 * np.sqrt(level * (1 - level) / total)
+    below, above = int(np.floor(sure * total)), int(np.ceil(sure * total))
+    steps, start = [100, 200, 400, 800], [0, 2, 8]
+    reached = tau_mem(curve(steps, [*start, above], total))
+    for last in (0, 8, below):
+        found = tau_mem(curve(steps, [*start, last], total))
+        assert (found.status, found.last_step) == ("right", 800.0)
+        if last:
+            assert found.bound == pytest.approx(400 * 2 ** ((level - 8 / total) / (sure - 8 / total)))
+            assert reached.value <= found.bound < 1.02 * reached.value
+    assert tau_mem(curve(steps, [0, 0, 30, 60], total)).bound == 800.0
 
 
 def test_a_null_above_a_half_refuses() -> None:
