@@ -41,6 +41,16 @@ CAPTIONS = {
         "Memorization against training time per image",
         "If the memorization time grows in proportion to n, the curves of all n fall together here.",
     ),
+    "collapse": (
+        "Collapse of the memorization curves",
+        "On the left as measured; on the right against training time divided by the powers of n (and W) that bring the "
+        "curves together best. Both axes span equally many decades, so what narrows from left to right is explained.",
+    ),
+    "phase_diagram": (
+        "Phase diagram: who memorizes when",
+        "At a few round numbers of steps, which runs memorize, which generalize and which are not trained enough. The "
+        "black line is the boundary n* with its 95% interval; an arrow is a bound, where n* lies beyond the runs.",
+    ),
     "losses": (
         "Losses at fixed diffusion times",
         "Where the two losses part, the network begins to learn its own training images by heart.",
@@ -61,15 +71,33 @@ TERMS = {
     "space that the column names. Lower is better.",
     "fmem_crosses": "τ_mem is the first training time at which f_mem has risen through null + 0.05 (1 - null) and "
     "stays above. It is read off a monotone fit to f_mem, linearly in log τ between two checkpoints.",
+    "fmem_onset": "τ_mem is the first training time at which the lower end of the 95% interval of f_mem is above the "
+    "upper end of that of the null.",
+    "fmem_half": "τ_mem is the training time at which f_mem rises through half of its plateau, the mean of the last "
+    "two points, and stays above. A run whose last two points do not agree has no plateau yet.",
+    "loss_gap": "τ_mem is the first training time at which the gap between test and train loss comes to a tenth of "
+    "what the test loss has fallen since step 0.",
+    "overfit_onset": "The step with the least test loss, from which on the network overfits. It comes before copies.",
+    "quality_settles": "τ_gen is the first training time at which the quality comes within 1.05 of the best of its "
+    "run, and stays there until the run memorizes.",
+    "quality_argmin": "τ_gen is the step with the best quality before the run memorizes.",
+    "loss_reaches": "τ_gen is the first training time at which the test loss comes to its best value plus a tenth of "
+    "what it has fallen since step 0.",
     "quality_reaches": "τ_gen is the first training time at which the quality comes to a level common to all runs of "
     "the family, and stays there until the run memorizes (to the end, if it does not).",
     "window": "τ_mem / τ_gen: between the two times samples are good and not yet copies, so this is where to stop.",
     "law": "log τ = log C + α log n, and + β log W where widths vary, fitted to all runs at once. A run that did not "
-    "reach a time counts by the probability that it takes longer than the run lasted; no number is put in its place.",
+    "reach a time counts by the probability that it takes longer than could have been seen; no number is put in its "
+    "place.",
+    "collapse": "The exponents for which f_mem against τ / (n^α W^β) is one curve as nearly as can be. Its score is the "
+    "spread that is left: the standard deviation of log training time at equal f_mem, 0 for a perfect collapse.",
+    "n*": "The number of training images at which τ_mem is the given step: runs with fewer memorize by then, runs with "
+    "more do not. It is read between two neighbouring n, and is a bound where all runs lie on one side. A run that ended "
+    "before that step without memorizing is unknown there.",
     "intervals": "All intervals are at 95%. Those of times come from drawing the samples again, those of the law from "
     "drawing whole runs again, or from Student's t where fewer than eight runs reached the time.",
 }
-ALWAYS = ("f_mem", "null", "quality", "window", "law", "intervals")
+ALWAYS = ("f_mem", "null", "quality", "window", "law", "collapse", "n*", "intervals")
 
 
 def write_report(

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from diffmem.analysis import figures, report
+from diffmem.analysis.generalization_times import GEN_DEFINITIONS
+from diffmem.analysis.memorization_times import MEM_DEFINITIONS
 
 from diffmem.errors import InputError
 
@@ -246,3 +248,7 @@ def test_text_that_is_no_svg_is_refused(tmp_path: Path) -> None:
         written(tmp_path, figures={"x": "figure.svg"})
     inline = written(tmp_path, figures={"x": '<?xml version="1.0"?><svg viewBox="0 0 1 1"><g id="a"/></svg>'})
     assert '<g id="x-a"/>' in inline
+
+
+def test_every_definition_has_its_words() -> None:
+    assert {*MEM_DEFINITIONS, *GEN_DEFINITIONS} <= set(report.TERMS)
