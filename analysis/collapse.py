@@ -123,12 +123,13 @@ def fit_collapse(
     )
 
 
-def family_collapse(family: Family, n_boot: int = 2000, seed: int = 0) -> dict[str, Any]:
+def family_collapse(family: Family, quality: str | None = None, n_boot: int = 2000, seed: int = 0) -> dict[str, Any]:
     """The collapse of a family: the contents of `collapse.json`, with the reason under "refused" where there is none.
 
-    Raises InputError where f_mem's columns are incomplete.
+    `quality` is needed where the table has several measures of it. Raises InputError where f_mem's columns are
+    incomplete.
     """
-    curves = family_curves(family)
+    curves = family_curves(family, quality)
     used = np.array([_usable(curve) for curve in curves])
     if not used.any():
         return {"n_runs": 0, "refused": "no run has a curve of f_mem with a null that leaves it room to rise"}

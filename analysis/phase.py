@@ -55,13 +55,24 @@ class _Levels(NamedTuple):
     g: Array
 
 
+def diagram(times: pd.DataFrame, law: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`phases` and `boundary` of a family at its `round_steps`; raises PhaseRefused where there is nothing to show."""
+    steps = round_steps(times)
+    return phases(times, steps), boundary(times, steps, law)
+
+
 def round_steps(times: pd.DataFrame) -> list[int]:
-    """The steps 1, 2 and 5 times a power of ten from the earliest time reached to the last step, for a diagram."""
-    reached = [times.loc[times[f"{name}_status"] == "reached", name].min() for name in ("tau_mem", "tau_gen")]
-    last = float(max(times["tau_mem_last_step"].max(), np.nanmax([*reached, 0.0])))
-    first = float(np.nanmin([*reached, last]))
-    powers = range(int(np.log10(max(first, 1))), int(np.log10(max(last, 1))) + 1)
-    return [digit * 10**power for power in powers for digit in (1, 2, 5) if first <= digit * 10**power <= last]
+    """The steps 1, 2 and 5 times a power of ten, from the last before any time was reached to the end of the runs.
+
+    Raises PhaseRefused where no run reached a time.
+    """
+    reached = pd.concat([times.loc[times[f"{name}_status"] == "reached", name] for name in ("tau_mem", "tau_gen")])
+    if reached.empty:
+        raise PhaseRefused("no run reached tau_mem or tau_gen")
+    last = float(max(times["tau_mem_last_step"].max(), reached.max()))
+    steps = [digit * 10**power for power in range(int(np.log10(max(last, 1))) + 1) for digit in (1, 2, 5)]
+    before = [step for step in steps if step < reached.min()][-1:]
+    return before + [step for step in steps if reached.min() <= step <= last]
 
 
 def phases(times: pd.DataFrame, steps: Sequence[int]) -> pd.DataFrame:
@@ -187,7 +198,7 @@ def _phase_at(times: pd.DataFrame, step: int) -> NDArray[np.str_]:
 
 def _past(times: pd.DataFrame, name: str, step: int) -> tuple[Flags, Flags]:
     """Whether each run is known to be past the time `name` at `step`, and whether it is known not to be: [N] twice."""
-    status, tau, end = times[f"{name}_status"], times[name], times[f"{name}_last_step"]
+    status, tau, end = times[f"{name}_status"], times[name], times[f"{name}_bound"]
     past = ((status == "reached") & (tau <= step)) | ((status == "left") & (end <= step))
     before = ((status == "reached") & (tau > step)) | ((status == "right") & (end >= step))
     return past.to_numpy(), before.to_numpy()

@@ -17,9 +17,13 @@ from diffmem.errors import InputError
 from diffmem.store import RunDir, write_bytes
 from diffmem.version import __version__
 
+from . import phase
 from .advice import Advice, advise, cut
+from .collapse import family_collapse
+from .collapse_figure import collapse, collapse_rows
 from .figures import Picture, SampleSheet, draw_all, save
 from .film import Film
+from .phase_figure import phase_diagram, phase_rows
 from .report import write_report
 from .scaling import laws, sentence
 from .table import Family, read_table, write_metrics_csv
@@ -33,12 +37,14 @@ FilmReader = Callable[[Path], Mapping[str, Any] | None]
 
 @dataclass(frozen=True)
 class Fitted:
-    """A family with its times and laws, and the law in one sentence."""
+    """A family with its times, laws, collapse and phase diagram (None where there is none), and the law in words."""
 
     folder: Path
     family: Family
     times: pd.DataFrame
     laws: dict[str, dict[str, Any]]
+    collapse: dict[str, Any]
+    diagram: tuple[pd.DataFrame, pd.DataFrame] | None  # phases and their boundary
     sentence: str
 
 
@@ -66,8 +72,14 @@ def fit(source: str | Path, choices: Choices | None = None, out: str | Path | No
         family, mem=chosen.mem, gen=chosen.gen, level=chosen.level, quality=chosen.quality, loss_t=chosen.loss_t
     )
     fitted = laws(times)
+    collapsed = family_collapse(family, chosen.quality)
+    try:
+        diagram = phase.diagram(times, fitted["tau_mem"])
+    except phase.PhaseRefused as refusal:
+        diagram = None
+        family.warnings.append(f"no phase diagram: {refusal}.")
     folder = Path(out) if out else source.with_suffix("") if source.is_file() else source
-    return Fitted(folder, family, times, fitted, sentence(fitted, times))
+    return Fitted(folder, family, times, fitted, collapsed, diagram, sentence(fitted, times))
 
 
 def advice(run: str | Path, at: int | None = None) -> Advice:
@@ -82,11 +94,17 @@ def advice(run: str | Path, at: int | None = None) -> Advice:
 
 
 def write_tables(fitted: Fitted) -> None:
-    """Write metrics.csv, timescales.csv and laws.json."""
+    """Write metrics.csv, timescales.csv, laws.json and collapse.json, and the phases and their boundary if any."""
     fitted.folder.mkdir(parents=True, exist_ok=True)
     write_metrics_csv(fitted.family, fitted.folder / "metrics.csv")
     write_bytes(fitted.folder / "timescales.csv", fitted.times.to_csv(index=False).encode())
     write_bytes(fitted.folder / "laws.json", json.dumps(fitted.laws, indent=1).encode() + b"\n")
+    write_bytes(fitted.folder / "collapse.json", json.dumps(fitted.collapse, indent=1).encode() + b"\n")
+    for name, table in zip(("phase.csv", "phase_boundary.csv"), fitted.diagram or (None, None), strict=True):
+        if table is None:
+            (fitted.folder / name).unlink(missing_ok=True)  # of an earlier fit
+        else:
+            write_bytes(fitted.folder / name, table.to_csv(index=False).encode())
 
 
 def draw(fitted: Fitted, sheets: Sequence[SampleSheet], names: Sequence[str] = ()) -> dict[str, Picture]:
@@ -94,7 +112,12 @@ def draw(fitted: Fitted, sheets: Sequence[SampleSheet], names: Sequence[str] = (
 
     Raises InputError for a name that is none of theirs, before anything is written.
     """
-    pictures = draw_all(fitted.family.rows, fitted.times, fitted.laws, sheets)
+    rows = fitted.family.rows
+    pictures = draw_all(rows, fitted.times, fitted.laws, sheets)
+    if "refused" not in fitted.collapse:
+        pictures["collapse"] = Picture(collapse(rows, fitted.collapse), collapse_rows(rows, fitted.collapse))
+    if fitted.diagram is not None:
+        pictures["phase_diagram"] = Picture(phase_diagram(*fitted.diagram), phase_rows(*fitted.diagram))
     for name in names:
         if name not in pictures:
             raise InputError(f"figure {name!r} is not one of those these runs have: {', '.join(pictures)}.")

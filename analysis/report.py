@@ -89,11 +89,11 @@ TERMS = {
     "law": "log τ = log C + α log n, and + β log W where widths vary, fitted to all runs at once. A run that did not "
     "reach a time counts by the probability that it takes longer than could have been seen; no number is put in its "
     "place.",
-    "collapse": "The exponents for which f_mem against τ / (n^α W^β) is one curve as nearly as can be. Its score is the "
-    "spread that is left: the standard deviation of log training time at equal f_mem, 0 for a perfect collapse.",
+    "collapse": "The exponents for which f_mem against τ / (n^α W^β) is one curve as nearly as can be. Its score is "
+    "the spread that is left: the standard deviation of log training time at equal f_mem, 0 for a perfect collapse.",
     "n*": "The number of training images at which τ_mem is the given step: runs with fewer memorize by then, runs with "
-    "more do not. It is read between two neighbouring n, and is a bound where all runs lie on one side. A run that ended "
-    "before that step without memorizing is unknown there.",
+    "more do not. It is read between two neighbouring n, and is a bound where all runs lie on one side. A run that "
+    "ended before that step without memorizing is unknown there.",
     "intervals": "All intervals are at 95%. Those of times come from drawing the samples again, those of the law from "
     "drawing whole runs again, or from Student's t where fewer than eight runs reached the time.",
 }

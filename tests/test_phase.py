@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from diffmem.analysis.phase import PhaseRefused, boundary, boundary_words, phases, propose_next, round_steps
+from diffmem.analysis.phase import PhaseRefused, boundary, boundary_words, diagram, phases, propose_next, round_steps
 from diffmem.analysis.scaling import laws
 
 NS = (16, 32, 64, 128, 256, 512)
@@ -72,14 +72,14 @@ def one(**changed: Any) -> pd.DataFrame:
         ({}, 10**6, "memorizing"),  # it has memorized, and stays so beyond its last step
         ({"tau_mem_status": "right", "tau_mem": np.nan}, 2000, "generalizing"),
         ({"tau_mem_status": "right", "tau_mem": np.nan}, 2001, "unknown"),
-        ({"tau_mem_status": "left", "tau_mem": np.nan, "tau_mem_last_step": 50}, 50, "memorizing"),
-        ({"tau_mem_status": "left", "tau_mem": np.nan, "tau_mem_last_step": 50}, 49, "unknown"),
+        ({"tau_mem_status": "left", "tau_mem": np.nan, "tau_mem_bound": 50}, 50, "memorizing"),
+        ({"tau_mem_status": "left", "tau_mem": np.nan, "tau_mem_bound": 50}, 49, "unknown"),
         ({"tau_mem_status": "refused", "tau_mem": np.nan}, 500, "unknown"),
         ({"tau_gen_status": "right", "tau_gen": np.nan}, 999, "untrained"),
-        ({"tau_gen_status": "right", "tau_gen": np.nan, "tau_gen_last_step": 300}, 999, "not memorizing"),
+        ({"tau_gen_status": "right", "tau_gen": np.nan, "tau_gen_bound": 300}, 999, "not memorizing"),
         ({"tau_gen_status": "refused", "tau_gen": np.nan}, 999, "not memorizing"),
         ({"tau_gen_status": "refused", "tau_gen": np.nan}, 1000, "memorizing"),
-        ({"tau_gen_status": "left", "tau_gen": np.nan, "tau_gen_last_step": 10}, 20, "generalizing"),
+        ({"tau_gen_status": "left", "tau_gen": np.nan, "tau_gen_bound": 10}, 20, "generalizing"),
     ],
 )
 def test_a_run_is_unknown_where_its_end_leaves_its_phase_open(changed: dict[str, Any], step: int, phase: str) -> None:
@@ -172,9 +172,13 @@ def test_intervals_of_the_boundary_cover(replicates: int, last: float) -> None:
 
 
 def test_round_steps_lie_within_what_was_seen() -> None:
-    assert round_steps(planted(last=50_000.0)) == [100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000]
-    assert round_steps(planted(tau_gen=150.0, last=4999.0)) == [200, 500, 1000, 2000]
-    assert round_steps(planted(tau_gen=np.inf, c=10**6, last=10.0)) == [10]
+    assert round_steps(planted(last=50_000.0)) == [50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000]
+    assert round_steps(planted(tau_gen=150.0, last=4999.0)) == [100, 200, 500, 1000, 2000]
+    assert round_steps(planted(tau_gen=150.0, last=180.0)) == [100]
+    with pytest.raises(PhaseRefused, match="no run reached"):
+        round_steps(planted(last=10.0))
+    table, edge = diagram(planted(), NO_LAW)
+    assert set(table["step"]) == set(edge["step"]) == set(round_steps(planted()))
 
 
 def run_rounds(

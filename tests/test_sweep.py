@@ -92,7 +92,7 @@ def test_sweep_fits_draws_reports_and_then_has_nothing_to_do(
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     folder = tmp_path / "runs"
     assert {path.name for path in folder.iterdir() if path.is_file()} == {
-        *("metrics.csv", "timescales.csv", "laws.json", "report.html")
+        *("metrics.csv", "timescales.csv", "laws.json", "collapse.json", "report.html")
     }
     times = pd.read_csv(folder / "timescales.csv")
     assert times["n"].tolist() == [8, 12]
