@@ -20,7 +20,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from .figures import curves
+from .curve_figures import curves
 
 SCRIPT = Path(__file__).with_name("film.js")
 STRIPS_BYTES = 9_000_000  # of all strips together; base64 adds a third
@@ -51,29 +51,27 @@ def slider(films: Sequence[Film], rows: pd.DataFrame, times: pd.DataFrame) -> di
     `rows` is the family's table and `times` one row a run, as for the figures.
     """
     table = curves(rows)
-    labels = {"step": "step", "step_per_n": "step/n", "f_mem": "f_mem"} | (
-        {"quality": str(table["quality_name"].iloc[0])} if "quality" in table else {}
-    )
-    labels = {name: label for name, label in labels.items() if name in table}
+    labels = {"step": "step", "step_per_n": "step/n"}
+    if "f_mem" in table:
+        labels["f_mem"] = "f_mem"
+    if "quality" in table:
+        labels["quality"] = str(table["quality_name"].iloc[0])
     known = {row["run"]: row for row in times.to_dict("records")}
-    frames = [_frames(film, table, list(labels), known.get(film.run, {})) for film in films]
     steps = sorted({int(step) for film in films for step in film.steps})
-    places = [nearest_rows(film.steps, steps) for film in films]
-    shares = np.array(
-        [[moving[row]["share"] for row in at] for moving, at in zip(frames, places, strict=True)]
-    )  # [films, P]
-    spread = shares.var(axis=0)
+    moving: list[dict[str, Any]] = [
+        {"rows": nearest_rows(film.steps, steps), "frames": _frames(film, table, list(labels), known.get(film.run, {}))}
+        for film in films
+    ]
+    seen = [[film["frames"][film["rows"][place]] for film in moving] for place in range(len(steps))]
+    spread = np.array([np.var([frame["share"] for frame in frames]) for frames in seen])  # [P]
     script = SCRIPT.read_text(encoding="utf-8")
     return {
         "films": [_shown(film, STRIPS_BYTES // len(films)) for film in films],
         "labels": list(labels.values()),
         "start": len(steps) - 1 - int(np.argmax(spread[::-1])),  # where the runs differ most, the later one of equals
         "data": {
-            "places": [
-                _place(step, [moving[at[place]]["phase"] for moving, at in zip(frames, places, strict=True)])
-                for place, step in enumerate(steps)
-            ],
-            "films": [{"rows": at, "frames": moving} for moving, at in zip(frames, places, strict=True)],
+            "places": [_place(step, [f["phase"] for f in frames]) for step, frames in zip(steps, seen, strict=True)],
+            "films": moving,
         },
         "script": Markup(script),
         "digest": f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
