@@ -33,7 +33,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "sin": np.sin,
     "relu": lambda h: np.maximum(h, 0.0),
 }
-LARGEST_ERROR = 1e-4  # of the constants, relative to ‖σ‖²: above it they are refused
+LARGEST_ERROR = 1e-3  # of the constants, relative to ‖σ‖²: above it they are refused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def constants(t: float, *, activation: Activation = "tanh", sigma_x2: float = 1.
 
     `sigma_x2` is σ_x² = Tr Σ/d, the mean variance of the data. A callable may have a kink at 0; one elsewhere costs
     accuracy, and `error` says how much. Raises InputError for t <= 0, sigma_x2 <= 0, an unknown name, and an activation
-    whose constants diverge, vanish (μ1 = 0: even; v² + s0² = 0: linear) or are not known to 1e-4 of ‖σ‖².
+    whose constants diverge, vanish (μ1 = 0: even; v² + s0² = 0: linear) or are not known to 1e-3 of ‖σ‖².
     Source: Bonnaire et al. 2025, section 4; Pennington and Worah 2017 for the decomposition of σ.
     """
     if not 0 < t < math.inf:

@@ -33,6 +33,7 @@ SCHEDULES = (
     (0.7, 0.7),
     (0.25, 0.88),
 )  # (step of log |ζ|, factor of the angle that is left), coarse to fine
+NEAREST = 1e-30  # |ζ| of a point that is the atom's place
 MOST_STEPS = 30  # of Newton's method at one place
 LAST_ANGLE = 1e-7  # of a point on the axis, before it is put there
 ROUNDING = 1e-7  # of an imaginary part at the edge of a band
@@ -82,12 +83,12 @@ class Point(NamedTuple):
 
 
 def follow(problem: Problem, zeta: ArrayLike) -> Point:
-    """The solution at `zeta` [P], Im ζ >= 0; on the real axis its limit from above."""
+    """The solution at `zeta` [P], Im ζ >= 0, not 0; on the real axis its limit from above."""
     target = np.asarray(zeta, dtype=np.complex128)
     theta, y = np.ones_like(target), np.ones_like(target)
     done = np.zeros(target.shape, dtype=bool)
     for step, left in SCHEDULES:
-        lost = np.flatnonzero(~done)
+        lost = np.flatnonzero(~done & (np.abs(target) > NEAREST))
         for tile in tiles(problem, len(lost)):
             part = lost[tile]
             theta[part], y[part], done[part] = _follow(problem, target[part], step, left)
@@ -112,7 +113,7 @@ def tiles(problem: Problem, count: int) -> Iterator[slice]:
 
 def _follow(problem: Problem, target: Complex, step: float, left: float) -> Point:
     """Along one schedule, from far below the spectrum to each `target` [P]."""
-    radius, angle = np.log(np.maximum(np.abs(target), 1e-300)), np.angle(target)
+    radius, angle = np.log(np.abs(target)), np.angle(target)
     far = np.maximum(math.log(1e3 * problem.highest()), radius)
     place = far + 1j * math.pi  # log ζ
     x = np.stack([far - math.log(problem.psi_p), np.zeros_like(far)]).astype(np.complex128)

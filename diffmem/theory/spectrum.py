@@ -94,7 +94,7 @@ def solve(
         (n0, n1), _ = moments(problem, point.theta[tile], point.y[tile])
         s[tile], r[tile] = n0 / psi_p, n1 / psi_p
         residual[tile] = _residual(problem, z[tile], q[tile], r[tile], s[tile], d[tile])
-    converged = point.converged & (zeta != 0) & (residual < LARGEST_RESIDUAL)
+    converged = point.converged & (residual < LARGEST_RESIDUAL)
     q, r, s, d = (np.where(converged, part, np.nan) for part in (q, r, s, d))
     return Solution(z, q, r, s, d, residual, converged)
 
@@ -113,7 +113,10 @@ def density(
 
 
 def bulk1_limit(*, psi_p: float, psi_n: float, t: float, activation: Activation = "tanh") -> tuple[float, float]:
-    """Edges of bulk 1 for Σ = I as ψ_p, ψ_n -> ∞ at fixed ratio: s0² + v² (1 ± sqrt(ψ_p/ψ_n))² (Marchenko and Pastur)."""
+    """Edges of bulk 1 for Σ = I as ψ_p, ψ_n -> ∞ at fixed ratio: s0² + v² (1 ± sqrt(ψ_p/ψ_n))².
+
+    Source: Marchenko and Pastur 1967; Bonnaire et al. 2025, section 4.
+    """
     c = Problem.of(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation).numbers
     root = math.sqrt(psi_p / psi_n)
     return c.s02 + c.v2 * (1 - root) ** 2, c.s02 + c.v2 * (1 + root) ** 2
@@ -127,7 +130,7 @@ def cumulative(
     z = np.atleast_1d(np.asarray(lam, dtype=np.float64))
     zeta = z - problem.numbers.s02
     point = follow(problem, zeta)
-    _require(point.converged & (zeta != 0), z)
+    _require(point.converged, z)
     return share_below(problem, zeta, point)
 
 

@@ -1,6 +1,6 @@
 """When a model of the theory generalizes and when it memorizes: τ_gen and τ_mem, from the spectrum and from the losses.
 
-A mode of eigenvalue λ relaxes in ψ_p/(2 Δ_t λ). From the edges, where bulk 1 and bulk 2 share no band with anything else:
+A mode of eigenvalue λ relaxes in ψ_p/(2 Δ_t λ). From the edges, where the bulk shares no band with anything else:
   τ_gen = ψ_p/(Δ_t λ_min(bulk 2)),   τ_mem = ψ_p/(Δ_t λ_min(bulk 1))              (Bonnaire et al. 2025, section 4)
 From the losses, read off as those of an experiment are (`stats.crossing_time`):
   τ_gen: first L_test <= best + 0.1 (L_test(0) - best);   τ_mem: first L_gen >= 0.1 (L_test(0) - best)
@@ -41,7 +41,7 @@ def edge_times(
     found = bands(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov)
     delta_t = Problem.of(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov).numbers.delta_t
     lowest = [next(iter(found.alone(part)), None) for part in ("bulk2", "bulk1")]
-    gen, mem = (None if band is None else psi_p / (delta_t * band.low) for band in lowest)
+    gen, mem = (None if band is None else float(psi_p / (delta_t * band.low)) for band in lowest)
     return Times(gen, mem)
 
 
@@ -75,6 +75,7 @@ def _first(tau: Array, loss: Array, level: float, *, rising: bool) -> float | No
     except NotReached as why:
         if why.last_step == tau[0]:
             raise InputError(
-                f"the curves begin at tau = {tau[0]:g}, when the loss is past its level {level:g} already: begin earlier."
+                f"the curves begin at tau = {tau[0]:g}, when the loss is past its level {level:g} "
+                "already: begin earlier."
             ) from why
         return None
