@@ -233,6 +233,7 @@ def _law_row(name: str, fit: Mapping[str, Any]) -> dict[str, str]:
         law += f" W^{fit['beta']:.2f}"
         beta = f"{fit['beta']:.2f} [{fit['beta_low']:.2f}, {fit['beta_high']:.2f}]"
     alpha = f"{fit['alpha']:.2f} [{fit['low']:.2f}, {fit['high']:.2f}]"
+    used += f"; {fit['dof']} degrees of freedom" if used and "dof" in fit else ""
     return {"name": name, "law": law, "alpha": alpha, "beta": beta, "used": used}
 
 

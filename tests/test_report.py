@@ -129,7 +129,7 @@ def test_every_time_is_there_with_its_censoring_in_words(page: str) -> None:
         for name in ("tau_gen", "tau_mem"):
             assert (f"{row[name]:,.0f} [" if row[f"{name}_status"] == "reached" else "> 6,000 (not reached)") in text
     assert "> 6,000 (not reached)" in text
-    assert "4 of 6 runs reached it" in text
+    assert "4 of 6 runs reached it; 3 degrees of freedom" in text
 
 
 @pytest.mark.parametrize(
