@@ -30,7 +30,7 @@ LEAST_N = 3
 
 
 class PhaseRefused(ValueError):
-    """Too few values of n for a phase diagram."""
+    """Too few values of n, or no time, for a phase diagram."""
 
 
 class Proposal(NamedTuple):
@@ -56,7 +56,13 @@ class _Levels(NamedTuple):
 
 
 def diagram(times: pd.DataFrame, law: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`phases` and `boundary` of a family at its `round_steps`; raises PhaseRefused where there is nothing to show."""
+    """`phases` and `boundary` of a family at its `round_steps`.
+
+    Raises PhaseRefused for fewer than three values of n, or where no run reached a time.
+    """
+    distinct = times["n"].nunique()
+    if distinct < LEAST_N:
+        raise PhaseRefused(f"the runs have {distinct} distinct n, and a phase diagram needs {LEAST_N}")
     steps = round_steps(times)
     return phases(times, steps), boundary(times, steps, law)
 
@@ -79,11 +85,8 @@ def phases(times: pd.DataFrame, steps: Sequence[int]) -> pd.DataFrame:
     """The phase of every run at every step: the contents of `phase.csv`.
 
     `times` is what `family_times` returns. Columns: step, n, width, phase (one of `PHASES`), seed, run. A run known not
-    to memorize whose quality says nothing is "not memorizing". Raises PhaseRefused for fewer than three values of n.
+    to memorize whose quality says nothing is "not memorizing".
     """
-    distinct = times["n"].nunique()
-    if distinct < LEAST_N:
-        raise PhaseRefused(f"the runs have {distinct} distinct n, and a phase diagram needs {LEAST_N}")
     keys = times[["n", "width", "seed", "run"]]
     parts = [keys.assign(step=step, phase=_phase_at(times, step)) for step in steps]
     table = pd.concat(parts, ignore_index=True)[["step", "n", "width", "phase", "seed", "run"]]

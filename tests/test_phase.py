@@ -88,7 +88,7 @@ def test_a_run_is_unknown_where_its_end_leaves_its_phase_open(changed: dict[str,
 
 def test_two_values_of_n_make_no_diagram() -> None:
     with pytest.raises(PhaseRefused, match="have 2 distinct n, and a phase diagram needs 3"):
-        phases(planted((16, 32)), [100])
+        diagram(planted((16, 32)), NO_LAW)
 
 
 @pytest.mark.parametrize(("c", "a", "b"), [(20.0, 1.0, 0.0), (200.0, 1.0, -1.0), (200.0, 0.7, -0.5)])
