@@ -197,7 +197,7 @@ def _panel_rows(result: Result) -> list[dict[str, Any]]:
             continue
         cells = []
         for row in table.to_dict("records"):
-            value, null, rank = row[name], row[f"{name}_null"], ranks.at[name, row["target"]]
+            value, null, rank = row[name], row[f"{name}_null"], float(ranks[row["target"]][name])
             if pd.isna(value):
                 cells.append("–")
             else:

@@ -72,10 +72,11 @@ def tiny_unet(**changed: Any) -> Any:
     return UNet2DModel(**options | changed)
 
 
-def pipeline_folder(root: Path, **schedule: Any) -> Path:
+def pipeline_folder(root: Path) -> Path:
     from diffusers import DDPMPipeline, DDPMScheduler
 
-    DDPMPipeline(tiny_unet(), DDPMScheduler(num_train_timesteps=20, **schedule)).save_pretrained(root / "pipe")
+    pipeline: Any = DDPMPipeline(tiny_unet(), DDPMScheduler(num_train_timesteps=20))
+    pipeline.save_pretrained(root / "pipe")
     return root / "pipe"
 
 
@@ -162,7 +163,8 @@ def test_diffusers_folders(tmp_path: Path, train: Given, form: str) -> None:
     assert (target.images.shape, len(target.images.train)) == ((3, 8, 8), 12)
     assert target.load is not None
     drawn = target.draw(3, target.load(torch.device("cpu")))
-    net, scheduler = tiny_unet().eval(), DDIMScheduler(num_train_timesteps=20, timestep_spacing="trailing")
+    net = tiny_unet().eval()
+    scheduler: Any = DDIMScheduler(num_train_timesteps=20, timestep_spacing="trailing")
     x = initial_noise(3, (3, 8, 8))
     scheduler.set_timesteps(20)
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ def mixed(copies: int, total: int = 100) -> Tensor:
 
 
 def watch(shares: list[int], **options: int) -> MemorizationMonitor:
-    monitor = MemorizationMonitor(TRAIN, HELDOUT, samples=100, **options)  # type: ignore[arg-type]
+    monitor = MemorizationMonitor(TRAIN, HELDOUT, samples=100, **options)
     for step, copies in enumerate(shares):
         monitor(step, lambda count, copies=copies: mixed(copies))
     return monitor
@@ -93,7 +94,7 @@ def test_a_pipeline_is_drawn_in_eval_mode() -> None:
     from .test_compare_foreign import tiny_unet
 
     unet = tiny_unet(sample_size=4, in_channels=1, out_channels=1, dropout=0.5).train()
-    pipeline = DDIMPipeline(unet, DDIMScheduler(num_train_timesteps=50))
+    pipeline: Any = DDIMPipeline(unet, DDIMScheduler(num_train_timesteps=50))
     pipeline.set_progress_bar_config(disable=True)
     monitor = MemorizationMonitor(TRAIN, HELDOUT, samples=6, batch=4)
     first, second = monitor(1, pipeline), monitor(2, pipeline)
@@ -130,7 +131,7 @@ def test_bad_use() -> None:
         (lambda: MemorizationMonitor(TRAIN, value_range=(1, 0)), "value_range"),
     ]:
         with pytest.raises(InputError) as caught:
-            call()  # type: ignore[no-untyped-call]
+            call()
         assert words in str(caught.value)
     assert len(monitor.curve) == 1
 

@@ -203,7 +203,7 @@ def _schedule(folder: Path) -> tuple[Any, list[str]]:
     if name not in ("DDPMScheduler", "DDIMScheduler"):
         chosen.setdefault("clip_sample", False)
     try:
-        made = DDIMScheduler(**chosen, timestep_spacing="trailing", set_alpha_to_one=True)
+        made: Any = DDIMScheduler(**chosen, timestep_spacing="trailing", set_alpha_to_one=True)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise InputError(f"{file} makes no schedule ({error}).") from error
     if made.config.prediction_type not in ("epsilon", "sample", "v_prediction"):
