@@ -9,6 +9,7 @@ The same comparison gives the same bytes. Names from foreign files are escaped.
 
 import io
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,9 @@ class Result:
 def check_folder(folder: Path, inputs: Mapping[str, Any]) -> None:
     """Raise InputError where `folder` holds another comparison, or something else than one."""
     if not folder.exists():
+        above = next(parent for parent in folder.absolute().parents if parent.exists())
+        if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+            raise InputError(f"--out={folder} cannot be made in {above}: name a folder that you may write.")
         return
     known = folder / "compare.json"
     if not folder.is_dir() or (any(folder.iterdir()) and not known.is_file()):

@@ -105,6 +105,19 @@ def test_points_have_no_picture(tmp_path: Path) -> None:
     assert {file.name for file in (tmp_path / "out").iterdir()} == FILES
 
 
+def test_one_name_in_two_folders(tmp_path: Path) -> None:
+    np.save(tmp_path / "train.npy", noise_images(30, 0).numpy())
+    words = []
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        np.save(tmp_path / place / "samples.npy", noise_images(20, 1 if place == "a" else 0).numpy())
+        words.append(str(tmp_path / place / "samples.npy"))
+    out = tmp_path / "out"
+    options = ["--train", str(tmp_path / "train.npy"), "--samples", "20", "--out", str(out)]
+    assert main(["compare", *words, *options]) == 0
+    assert pd.read_csv(out / "table.csv")["target"].tolist() == words
+
+
 def bad_words(run: Path, other: Path) -> list[tuple[list[str], str]]:
     return [
         ([f"{run}@7"], "the nearest saved are 4, 6, 11."),
@@ -117,10 +130,11 @@ def bad_words(run: Path, other: Path) -> list[tuple[list[str], str]]:
         ([str(run), str(other), "--train", str(other)], "images of different shapes"),
         ([str(run), "--out", str(run)], "is no folder of a comparison"),
         (["nowhere@3"], "there is no nowhere"),
+        ([str(run), "--out", str(other / "out")], "cannot be made"),
     ]
 
 
-@pytest.mark.parametrize("case", range(10))
+@pytest.mark.parametrize("case", range(11))
 def test_bad_input_writes_nothing(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

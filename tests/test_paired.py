@@ -82,6 +82,7 @@ def test_unpaired_difference_from_zero_is_wilson() -> None:
 def test_holm() -> None:
     """Holm 1979: 4, 3, 2, 1 times the sorted values, never falling, never above 1."""
     np.testing.assert_allclose(holm([0.03, 0.005, 0.02, 0.9]), [0.06, 0.02, 0.06, 0.9])
+    np.testing.assert_allclose(holm([0.021, 0.02, 0.5]), [0.06, 0.06, 0.5])
     assert len(holm([])) == 0
 
 

@@ -1,6 +1,7 @@
 """Measures of the panel against brute force written from their papers, and on cases whose answer is known."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,6 +122,8 @@ def test_consistency_of_the_same_and_of_unrelated_images() -> None:
     x = images(300, 0)
     assert consistency(x, x) == pytest.approx((1.0, 0.0))
     assert abs(unrelated(x).cosine) < 4 / math.sqrt(300 * 25)
+    y = (x + images(300, 2)) / 2
+    assert consistency(x + 5, y + 5) == pytest.approx(consistency(x, y))  # about the mean image
     found = consistency(x, images(300, 1))
     assert found.distance == pytest.approx(math.sqrt(2 * 25), rel=0.05)
 
@@ -196,6 +199,18 @@ def test_a_shift_or_scale_of_pixels_changes_no_measure_of_samples(shift: float, 
         return panel.of_samples(x, index.nearest_two(x), index, held, principal_components(held), 1 / 3)
 
     assert measured(shift, scale) == pytest.approx(measured(0.0, 1.0), rel=1e-6)
+
+
+def test_memory_mapped_images_give_the_same(tmp_path: Path) -> None:
+    train, heldout = images(80, 0), images(70, 1)
+    np.save(tmp_path / "train.npy", train.numpy())
+    mapped = TrainingIndex(np.load(tmp_path / "train.npy", mmap_mode="r"))
+    index, project = TrainingIndex(train), principal_components(heldout)
+    first, second = (
+        panel.of_samples(heldout, one.nearest_two(heldout), one, heldout, project, 1 / 3) for one in (mapped, index)
+    )
+    assert first == second
+    assert torch.equal(leave_one_out(mapped).d1, leave_one_out(index).d1)
 
 
 def test_duplicates_change_no_measure_of_samples() -> None:

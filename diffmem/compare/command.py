@@ -9,8 +9,11 @@ import hashlib
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from diffmem.compare.compare import Comparison, check, compare
 from diffmem.compare.foreign import (
@@ -43,7 +46,18 @@ def open_targets(words: list[str], given: Given) -> list[Target]:
             targets.append(bookend(word, runs[0]))
         else:
             targets += _open(word, given)
-    return targets
+    return _told_apart(targets)
+
+
+def _told_apart(targets: list[Target]) -> list[Target]:
+    """Targets of one name from different folders are called by their whole paths."""
+    groups = {target.label: {other.group for other in targets if other.label == target.label} for target in targets}
+    return [
+        replace(target, label=target.label.replace(Path(target.group).name, target.group, 1))
+        if len(groups[target.label]) > 1
+        else target
+        for target in targets
+    ]
 
 
 def _open(word: str, given: Given) -> list[Target]:
@@ -110,6 +124,7 @@ def measure(targets: list[Target], arguments: argparse.Namespace) -> dict[str, A
     def progress(label: str) -> None:
         print(f"drawing {arguments.samples} samples of {label}", file=sys.stderr)
 
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
     found: Comparison = compare(
         targets, samples=arguments.samples, k=arguments.k, device=resolve_device(arguments.device), progress=progress
     )

@@ -48,7 +48,7 @@ class Against:
             half = len(heldout) // 2
             self.nulls = panel.of_samples(heldout, nearest, self.index, None, self.project, k)
             if half:
-                distinct = images.train[self.index.distinct]
+                distinct = self.index.rows(self.index.distinct)
                 self.nulls["c_t"] = data_copying(heldout[:half], heldout[half:], distinct)
             self.how = f"{len(heldout)} held-out images"
         else:

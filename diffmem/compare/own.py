@@ -166,8 +166,8 @@ def _population(config: Config, process: Process) -> Denoiser:
     mu, sigma = data.scale * data.mu, data.scale * data.sigma
 
     def epsilon(x: Tensor, t: Tensor) -> Tensor:
-        alpha_bar = process.alpha_bar[t].double()
-        score = mixture.score(x.double(), alpha_bar, mu, sigma)
-        return (-score * (1 - alpha_bar)[:, None].sqrt()).to(x.dtype)
+        alpha_bar = process.alpha_bar[t].cpu().double()
+        score = mixture.score(x.cpu().double(), alpha_bar, mu, sigma)
+        return (-score * (1 - alpha_bar)[:, None].sqrt()).to(x)
 
     return epsilon

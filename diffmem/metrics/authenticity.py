@@ -7,7 +7,6 @@ Source: Alaa et al. 2022, "How faithful is your synthetic data? Sample-level met
 generative models", section 3.2 (AuthPct as in Stein et al. 2023).
 """
 
-import torch
 from torch import Tensor
 
 from diffmem.metrics.neighbours import NearestTwo, TrainingIndex
@@ -19,8 +18,7 @@ def authentic(nearest: NearestTwo, index: TrainingIndex) -> Tensor:
     Distances between training images leave exact duplicates out, as d2 does.
     """
     found, inverse = nearest.i1.unique(return_inverse=True)
-    train = torch.as_tensor(index.train)
-    apart = index.nearest_two(train[found.to(train.device)]).d2  # its own place is at distance 0
+    apart = index.nearest_two(index.rows(found).unflatten(1, index.shape)).d2  # its own place is at distance 0
     return nearest.d1 > apart[inverse]
 
 

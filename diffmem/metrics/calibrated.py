@@ -9,7 +9,6 @@ Source: Carlini et al. 2023, "Extracting training data from diffusion models", s
 Letters: M samples, n training images.
 """
 
-import torch
 from torch import Tensor
 
 from diffmem.errors import InputError
@@ -21,8 +20,7 @@ NEIGHBOURS = 50
 
 def calibrated_l2(samples: Tensor, index: TrainingIndex, neighbours: int = NEIGHBOURS) -> Tensor:
     """The calibrated distance of each of `samples` [M, ...]: float64 [M], in [0, 1]."""
-    train = torch.as_tensor(index.train)
-    distance, _ = nearest_k(samples, train, neighbours, places=index.distinct, device=index.device)
+    distance, _ = nearest_k(samples, index.train, neighbours, places=index.distinct, device=index.device)
     return distance[:, 0] / distance.mean(dim=1)
 
 
@@ -37,7 +35,6 @@ def leave_one_out(index: TrainingIndex, limit: int = 2048) -> NearestTwo:
             f"{len(index.distinct)} distinct training images give no null of their own, which needs three: "
             "give held-out images."
         )
-    train = torch.as_tensor(index.train)
-    chosen = train[index.distinct[:limit].to(train.device)]
-    distance, place = nearest_k(chosen, train, 3, places=index.distinct, device=index.device)
+    chosen = index.rows(index.distinct[:limit])
+    distance, place = nearest_k(chosen, index.train, 3, places=index.distinct, device=index.device)
     return NearestTwo(distance[:, 1].clone(), distance[:, 2].clone(), place[:, 1].clone(), place[:, 2].clone())

@@ -27,7 +27,7 @@ def psnr(denoiser: Denoiser, process: Process, images: Tensor, t: int, *, scale:
             times = torch.full((len(x0),), t, device=x0.device)
             x = process.noise(x0, eps, times)
             error = (process.x0(x, denoiser(x, times).float(), times) - x0) / scale
-            total += float(-10 * error.double().square().flatten(1).mean(1).clamp(min=1e-20).log10().sum())
+            total += float(-10 * error.cpu().double().square().flatten(1).mean(1).clamp(min=1e-20).log10().sum())
             count += len(x0)
     return total / count
 
@@ -42,7 +42,9 @@ def empirical_score_distance(
         for x0, eps in noise_pairs(process, heldout, t, tile):
             times = torch.full((len(x0),), t, device=x0.device)
             x = process.noise(x0, eps, times)
-            known = exact(x, times).flatten(1).double()  # score = -epsilon / sqrt(1 - alpha_bar): the factor cancels
-            apart += float((denoiser(x, times).flatten(1).double() - known).norm(dim=1).sum())
+            known = (
+                exact(x, times).flatten(1).cpu().double()
+            )  # score = -epsilon / sqrt(1 - alpha_bar): the factor cancels
+            apart += float((denoiser(x, times).flatten(1).cpu().double() - known).norm(dim=1).sum())
             size += float(known.norm(dim=1).sum())
     return apart / size

@@ -47,6 +47,5 @@ def feature_nearest(samples: Tensor, index: TrainingIndex, project: Projection) 
 
     Images that equal one another are set aside before they are projected: rounding would tell their features apart.
     """
-    train = torch.as_tensor(index.train)
-    found = TrainingIndex(project(train[index.distinct.to(train.device)])).nearest_two(project(samples))
+    found = TrainingIndex(project(index.rows(index.distinct))).nearest_two(project(samples))
     return NearestTwo(found.d1, found.d2, index.distinct[found.i1], index.distinct[found.i2])

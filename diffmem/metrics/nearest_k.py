@@ -10,41 +10,42 @@ Letters: M samples, n training images, d values in one image.
 import torch
 from torch import Tensor
 
+from diffmem.metrics.neighbours import Images, take
+
 _MARGIN = 8  # candidates beyond k, among which the products may have the order wrong
 _SAMPLES, _IMAGES = 512, 2048  # rows of a tile
 
 
 @torch.no_grad()
 def nearest_k(
-    samples: Tensor, train: Tensor, k: int, *, places: Tensor | None = None, device: torch.device | str = "cpu"
+    samples: Tensor, train: Images, k: int, *, places: Tensor | None = None, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Tensor]:
     """Distances float64 [M, k] and places int64 [M, k], ascending, of the k images nearest to `samples` [M, ...].
 
-    `train` [n, ...]; of it only `places` (int64, ascending; by default all) take part. k is cut to their number; equal
-    distances go to the lowest place. Products run on `device`, memory is bounded by a tile.
+    `train` [n, ...] is a tensor or an array; of it only `places` (int64, ascending; by default all) take part. k is cut
+    to their number; equal distances go to the lowest place. Products run on `device`, memory is bounded by a tile.
     """
-    flat = train.detach().flatten(1)
-    places = torch.arange(len(flat)) if places is None else places
+    places = torch.arange(len(train)) if places is None else places
     k = min(k, len(places))
-    centre = flat[places[:_IMAGES].to(flat.device)].double().mean(0).cpu()
+    centre = take(train, places[:_IMAGES]).double().mean(0).cpu()
     distances, found = [], []
     for points in samples.detach().flatten(1).split(_SAMPLES):
         points = points.cpu().double()
-        candidates = _candidates((points - centre).float().to(device), flat, places, centre, k + _MARGIN)
+        candidates = _candidates((points - centre).float().to(device), train, places, centre, k + _MARGIN)
         for point, row in zip(points, candidates.cpu(), strict=True):
-            exact = torch.linalg.vector_norm(flat[row.to(flat.device)].cpu().double() - point, dim=1)
+            exact = torch.linalg.vector_norm(take(train, row).cpu().double() - point, dim=1)
             distance, order = exact.sort(stable=True)
             distances.append(distance[:k])
             found.append(row[order[:k]])
     return torch.stack(distances), torch.stack(found)
 
 
-def _candidates(x: Tensor, flat: Tensor, places: Tensor, centre: Tensor, count: int) -> Tensor:
+def _candidates(x: Tensor, train: Images, places: Tensor, centre: Tensor, count: int) -> Tensor:
     """Places [S, up to `count`], ascending, of the images with the least |b|^2 - 2 x.b, both centred."""
     best = torch.empty(len(x), 0, device=x.device)
     found = torch.empty(len(x), 0, dtype=torch.int64, device=x.device)
     for part in places.split(_IMAGES):
-        b = (flat[part.to(flat.device)].cpu().double() - centre).float().to(x.device)
+        b = (take(train, part).cpu().double() - centre).float().to(x.device)
         best = torch.cat([best, b.square().sum(1) - 2 * x @ b.T], dim=1)
         found = torch.cat([found, part.to(x.device).expand(len(x), -1)], dim=1)
         kept = best.topk(min(count, best.shape[1]), dim=1, largest=False).indices

@@ -90,6 +90,10 @@ class TrainingIndex:
         self._scale = 2.0 ** -min(max(math.frexp(reach)[1], -1000), 1000)
         self._centre = centre.to(self.device)
 
+    def rows(self, places: Tensor) -> Tensor:
+        """The training images at `places` (int64 [T]) as float32 or float64 rows [T, d], which hold them exactly."""
+        return take(self.train, places)
+
     @torch.no_grad()
     def nearest_two(self, samples: Images) -> NearestTwo:
         """The two nearest distinct training images of each sample [M, ...], as a float64 brute force finds them.
@@ -103,7 +107,7 @@ class TrainingIndex:
                 f"One sample has shape {tuple(samples.shape[1:])} and one training image {self.shape}: "
                 "compare samples with the images that the model was trained on."
             )
-        bad = sum(int((~_rows(samples, part).isfinite().all(1)).sum()) for part in _tiles(len(samples), self.tile))
+        bad = sum(int((~take(samples, part).isfinite().all(1)).sum()) for part in _tiles(len(samples), self.tile))
         if bad:
             raise InputError(f"{bad} of {len(samples)} samples hold NaN or infinite values: the model has diverged.")
         distance = torch.full((len(samples), 2), math.inf, dtype=torch.float64, device=self.device)
@@ -111,10 +115,10 @@ class TrainingIndex:
         with _true_float32(self.device):
             for part in _tiles(len(self.distinct), self.tile):
                 places = self.distinct[part]
-                images = _Tile(_rows(self.train, places), self._centre, self._scale)
+                images = _Tile(take(self.train, places), self._centre, self._scale)
                 places = places.to(self.device)
                 for rows in _tiles(len(samples), self.tile):
-                    points = _Tile(_rows(samples, rows), self._centre, self._scale)
+                    points = _Tile(take(samples, rows), self._centre, self._scale)
                     _update(distance[rows], index[rows], points, images, places, self._scale)
         lost = int((~distance.isfinite().all(1)).sum())
         if lost:
@@ -275,7 +279,7 @@ def _scan(train: Images, tile: int) -> tuple[np.ndarray, Tensor, Tensor, Tensor]
     low = high = total = torch.zeros(())
     bad = 0
     for part in _tiles(len(train), tile):
-        rows = _rows(train, part).cpu()
+        rows = take(train, part).cpu()
         bad += int((~rows.isfinite().all(1)).sum())
         low = rows.amin(0).double() if part.start == 0 else torch.minimum(low, rows.amin(0))
         high = rows.amax(0).double() if part.start == 0 else torch.maximum(high, rows.amax(0))
@@ -296,14 +300,14 @@ def _mark_duplicates(train: Images, places: np.ndarray, distinct: np.ndarray) ->
     """Of images with one hash, in ascending order, mark those that equal an earlier one."""
     kept: list[Tensor] = []
     for place in places:
-        row = _rows(train, slice(place, place + 1)).cpu()
+        row = take(train, slice(place, place + 1)).cpu()
         if any(torch.equal(row, other) for other in kept):
             distinct[place] = False
         else:
             kept.append(row)
 
 
-def _rows(images: Images, part: slice | Tensor) -> Tensor:
+def take(images: Images, part: slice | Tensor) -> Tensor:
     """Some images as float32 or float64 [T, d], whichever holds their values exactly."""
     if isinstance(images, np.ndarray):
         picked = images[part.numpy() if isinstance(part, Tensor) else part]

@@ -8,7 +8,6 @@ is absent, never zero.
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from diffmem.diffusion.process import Process
@@ -58,7 +57,6 @@ def of_samples(
     k: float,
 ) -> dict[str, float]:
     """Measures of `samples` [M, ...] whose nearest training images are `nearest`. C_T needs `heldout` [N, ...]."""
-    train = torch.as_tensor(index.train)
     features = feature_nearest(samples, index, project)
     values = {
         "f_mem": memorized_fraction(nearest.d1, nearest.d2, k).value,
@@ -68,7 +66,7 @@ def of_samples(
         "f_mem_features": memorized_fraction(features.d1, features.d2, k).value,
     }
     if heldout is not None:
-        values["c_t"] = data_copying(samples, heldout, train[index.distinct])
+        values["c_t"] = data_copying(samples, heldout, index.rows(index.distinct))
     return values
 
 
