@@ -103,9 +103,8 @@ def _draw_boundary(axes: Axes, ends: np.ndarray, place: int, row: Mapping[Any, A
     text = f"$n^*${lead.get(status, '')} {words}"
     axes.text(1.015, place, text, transform=axes.get_yaxis_transform(), va="center", color=MUTED, fontsize=9)
     if status in ("above", "below"):
-        side, inset = (1, -1) if status == "above" else (0, 1)
-        at = ends[side] + inset * 0.015 * np.ptp(ends)
-        axes.plot(at, place, ">" if side else "<", color=LINE, markeredgecolor="white", markersize=9, zorder=5)
+        bound, mark = (row["low"], ">") if status == "above" else (row["high"], "<")
+        axes.plot(np.log(bound), place, mark, color=LINE, markeredgecolor="white", markersize=10, zorder=5)
     if status in ("bracketed", "between"):
         low, high = np.clip(np.log([max(row["low"], 1e-9), row["high"]]), *ends)
         mark = "-|" if status == "between" else "-"

@@ -71,7 +71,9 @@ def test_every_kind_of_boundary_can_be_told() -> None:
         round(float(np.exp(np.asarray(line.get_xdata())[0])), 6) for line in upright if line.get_color() != "white"
     }
     assert 30.0 in marks
-    assert {line.get_marker() for line in axes.get_lines()} >= {"<", ">", "|"}
+    arrows = {line.get_marker(): np.asarray(line.get_xdata())[0] for line in axes.get_lines()}
+    assert np.exp([arrows["<"], arrows[">"]]) == pytest.approx([16, 64])  # from the bound outwards
+    assert "|" in arrows
     assert "2,000" in [text.get_text() for text in axes.get_yticklabels()]
 
 
