@@ -67,7 +67,7 @@ def test_a_callable_is_the_same_as_its_name() -> None:
 
 def test_the_error_covers_a_kink_away_from_zero() -> None:
     def clipped(h: np.ndarray) -> np.ndarray:
-        return np.clip(h, -0.7, 0.7)
+        return np.asarray(np.clip(h, -0.7, 0.7))
 
     c = constants(0.01, activation=clipped)
     mu1 = 2 * quad(lambda z: min(z, 0.7) * z * math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi), 0, 12, points=[0.7])[0]

@@ -22,7 +22,7 @@ CASES: list[dict[str, Any]] = [
     {"psi_p": 8.0, "psi_n": 3.0, "t": 0.1, "cov": TWO_LEVEL},
     {"psi_p": 3.0, "psi_n": 20.0, "t": 0.01, "activation": "sin", "cov": ([0.0, 0.1, 4.0], [0.2, 0.6, 0.2])},
 ]
-WHOLE_RANGE = [
+WHOLE_RANGE: list[dict[str, Any]] = [
     {"psi_p": psi_p, "psi_n": psi_n, "t": t}
     for psi_p in (0.1, 1.0, 7.0, 1000.0)
     for psi_n in (0.1, 1.0, 40.0, 1000.0)
@@ -65,7 +65,7 @@ def test_plain_iteration_agrees(case: dict[str, Any]) -> None:
 
 def integrals(case: dict[str, Any], nodes: int = 1500) -> tuple[float, float]:
     """Mass and first moment of the density, by quadrature over the bands in log λ."""
-    mass = moment = 0.0
+    mass, moment = np.float64(0), np.float64(0)
     place = atom(**case).location
     for band in bands(**case).bands:
         low, high = math.log(max(band.low - place, 1e-16 * band.high)), math.log(band.high - place)
@@ -73,7 +73,7 @@ def integrals(case: dict[str, Any], nodes: int = 1500) -> tuple[float, float]:
         zeta = np.exp((low + high) / 2 + (high - low) / 2 * np.cos(phi))
         weight = density(zeta + place, **case) * zeta * np.sin(phi) * (high - low) / 2 * np.pi / nodes
         mass, moment = mass + weight.sum(), moment + weight @ (zeta + place)
-    return mass, moment
+    return float(mass), float(moment)
 
 
 @pytest.mark.parametrize("case", [*CASES, *WHOLE_RANGE[::3]])
@@ -104,11 +104,8 @@ def test_the_density_is_the_slope_of_the_count() -> None:
 
 def test_bands_of_the_study() -> None:
     found = bands(psi_p=32, psi_n=8, t=0.01)
-    assert [(band.low, band.high) for band in found.bands] == [
-        (pytest.approx(0.0026, abs=5e-5), pytest.approx(0.0056, abs=5e-5)),
-        (pytest.approx(0.0292, abs=5e-5), pytest.approx(0.217, abs=5e-4)),
-        (pytest.approx(4.70, abs=5e-3), pytest.approx(23.2, abs=5e-2)),
-    ]
+    edges = [edge for band in found.bands for edge in (band.low, band.high)]
+    assert edges == pytest.approx([0.0026, 0.0056, 0.0292, 0.2173, 4.70, 23.20], rel=0.01)
     assert [band.parts for band in found.bands] == [("low",), ("bulk1",), ("bulk2",)]
     masses = [1 - 9 / 32, 1 / 32, 7 / 32, 1 / 32]
     assert [found.atom.mass, *(band.mass for band in found.bands)] == pytest.approx(masses, abs=1e-9)
@@ -181,7 +178,7 @@ def test_simulated_spectrum(case: dict[str, Any]) -> None:
 
 
 def test_the_atom_is_flagged_not_answered() -> None:
-    case = {"psi_p": 8.0, "psi_n": 3.0, "t": 0.1}
+    case = CASES[0]
     place = atom(**case).location
     found = solve([place, 0.05], **case)
     assert list(found.converged) == [False, True]

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-import mpmath
+import mpmath  # type: ignore[import-untyped]
 import numpy as np
 from scipy.optimize import root
 
