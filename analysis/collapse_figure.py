@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from . import drawing
 from .curve_figures import curves
-from .drawing import LINES, MUTED, STEP, styled
+from .drawing import LINES, STEP, styled
 
 
 def collapse_rows(rows: pd.DataFrame, found: Mapping[str, Any]) -> pd.DataFrame:
@@ -41,12 +41,9 @@ def collapse(rows: pd.DataFrame, found: Mapping[str, Any]) -> Figure:
     if found["beta"] is not None:
         label = rf"$\tau\,/\,(n^{{{found['alpha']:.2f}}}\,W^{{{found['beta']:.2f}}})$"
     before.set(xlabel=STEP, ylabel=r"memorized share $f_\mathrm{mem}$", ylim=(0, 1.05 * table["f_mem"].max()))
-    before.set_title("as measured")
+    before.set_title("as measured (heights compared: grey)")
     after.set_xlabel(label)
     after.set_title(_title(found))
-    before.text(
-        0.02, 0.97, "grey: the heights compared", transform=before.transAxes, fontsize=8.5, color=MUTED, va="top"
-    )
     drawing.key(figure, table, [])
     return figure
 
