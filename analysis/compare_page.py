@@ -29,7 +29,8 @@ from .figures import render
 
 TEMPLATE = Path(__file__).with_name("compare.html")
 TABLES = ("table", "pairs", "copied", "denoising", "ranks", "correlations")
-PAIRS = 30  # pairs on the page
+BOOKENDS = ("empirical", "population")  # exact targets: no checkpoint to say something of
+PAIRS = 10  # pairs on the page
 
 
 @dataclass(frozen=True)
@@ -88,20 +89,18 @@ def write(folder: Path, result: Result) -> str:
 def sentence(result: Result) -> str:
     """Which target memorizes most, and whether that is real."""
     table, pairs = result.tables["table"], result.tables["pairs"]
-    ordered = table.sort_values("f_mem", ascending=False, kind="stable").to_dict("records")
+    trained = table[~table["kind"].isin(BOOKENDS)]
+    shown = trained if len(table) > 2 and len(trained) > 1 else table
+    ordered = shown.sort_values("f_mem", ascending=False, kind="stable").to_dict("records")
     first = ordered[0]
     value = f"{first['f_mem']:.3f} [{first['f_mem_low']:.3f}, {first['f_mem_high']:.3f}]"
-    if len(ordered) == 1:
+    if len(table) == 1:
         return f"{first['target']}: f_mem = {value}, null {first['f_mem_null']:.3f}."
-    if len(ordered) > 2:
-        said = f"{first['target']} memorizes most, f_mem = {value}, and {ordered[-1]['target']} least, "
-        said += f"{ordered[-1]['f_mem']:.3f}"
+    if len(table) > 2:
+        others = f"{ordered[-1]['f_mem']:.3f} to {ordered[1]['f_mem']:.3f}"
         test = result.overall
-        return (
-            f"{said}; over all {test['targets']} paired targets {p_words(test['p'])} ({test['test']})."
-            if test
-            else f"{said}."
-        )
+        tail = f"; over all {test['targets']} paired targets {p_words(test['p'])} ({test['test']})" if test else ""
+        return f"{first['target']} memorizes most: f_mem = {value}, the others {others}{tail}."
     pair = pairs.iloc[0]
     sign = 1 if pair["first"] == first["target"] else -1
     ends = sorted((sign * pair["difference_low"], sign * pair["difference_high"]))

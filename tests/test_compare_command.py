@@ -48,7 +48,8 @@ def test_files(compared: Path) -> None:
     assert (np.abs(pixels - np.array([0xD0, 0x15, 0x2B])).max(1) < 4).sum() > 500  # red frames
     record = json.loads((compared / "compare.json").read_text())
     assert record["overall"]["test"] == "Cochran's Q"
-    assert record["sentence"].startswith("empirical (digits n=8 index=0) memorizes most")
+    trained = table[table["kind"] == "run"].sort_values("f_mem", ascending=False, kind="stable")
+    assert record["sentence"].startswith(f"{trained['target'].iloc[0]} memorizes most: f_mem = ")
 
 
 def test_page_stands_alone(compared: Path) -> None:

@@ -68,6 +68,7 @@ def tiny_unet(**changed: Any) -> Any:
         "up_block_types": ("UpBlock2D",),
         "norm_num_groups": 2,
         "add_attention": False,
+        "dropout": 0.5,
     }
     return UNet2DModel(**options | changed)
 

@@ -96,10 +96,14 @@ def test_a_pipeline_is_drawn_in_eval_mode() -> None:
     unet = tiny_unet(sample_size=4, in_channels=1, out_channels=1, dropout=0.5).train()
     pipeline: Any = DDIMPipeline(unet, DDIMScheduler(num_train_timesteps=50))
     pipeline.set_progress_bar_config(disable=True)
+    modes: list[bool] = []
+    unet.register_forward_pre_hook(lambda module, _: modes.append(module.training))
     monitor = MemorizationMonitor(TRAIN, HELDOUT, samples=6, batch=4)
     first, second = monitor(1, pipeline), monitor(2, pipeline)
     assert unet.training
-    assert first.f_mem == second.f_mem  # the same noise and no dropout
+    assert modes
+    assert not any(modes)
+    assert first.f_mem == second.f_mem  # the same noise
     in_unit_range = MemorizationMonitor((TRAIN + 1) / 2, (HELDOUT + 1) / 2, samples=6, batch=4, value_range=(0, 1))
     assert in_unit_range(1, pipeline).f_mem == first.f_mem
 
