@@ -140,6 +140,15 @@ def test_runs_that_do_not_rise_count_and_are_given_no_time() -> None:
     assert np.mean(dropped) < 0.9
 
 
+def test_curves_are_compared_over_the_range_they_share() -> None:
+    curves, n = planted(NS, last=2800)  # of these n = 128 ends lowest, and all rise
+    found = collapse(curves, n)
+    assert curves[-1].count is not None
+    assert (found.level_low, found.level_high) == pytest.approx((0.05, curves[-1].count[-1] / 500))
+    curves, n = planted(NS)
+    assert collapse(curves, n).level_high == pytest.approx(0.95)
+
+
 def test_too_little_is_refused_with_a_reason() -> None:
     curves, n = planted(NS, last=100)
     with pytest.raises(CollapseRefused, match=r"0 of 4 curves rise through 0\.05 .* needs 3 that do"):
