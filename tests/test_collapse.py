@@ -141,7 +141,7 @@ def test_runs_that_do_not_rise_count_and_are_given_no_time() -> None:
 
 
 def test_curves_are_compared_over_the_range_they_share() -> None:
-    curves, n = planted(NS, last=2800)  # of these n = 128 ends lowest, and all rise
+    curves, n = planted(NS, last=4000)  # all rise, and n = 128 ends lowest
     found = collapse(curves, n)
     assert curves[-1].count is not None
     assert (found.level_low, found.level_high) == pytest.approx((0.05, curves[-1].count[-1] / 500))
