@@ -76,7 +76,10 @@ def test_every_config_trains_three_steps(
 @pytest.mark.parametrize("name", groups()["experiment"])
 def test_every_experiment_is_a_valid_grid(name: str) -> None:
     grid = compose_grid([f"experiment={name}"])
-    assert len({config.data.n for config in grid}) == len(grid) > 4
+    points = {(config.data.n, config.seed) for config in grid}
+    assert len(points) == len(grid)
+    assert len({config.data.n for config in grid}) > 4
+    assert all(config.data.index == config.seed for config in grid)  # a replicate is another subset and another seed
     assert {config.out_folder for config in grid} == {f"runs/{name}"}
 
 
