@@ -201,7 +201,7 @@ def _phase_at(times: pd.DataFrame, step: int) -> NDArray[np.str_]:
 
 def _past(times: pd.DataFrame, name: str, step: int) -> tuple[Flags, Flags]:
     """Whether each run is known to be past the time `name` at `step`, and whether it is known not to be: [N] twice."""
-    status, tau, end = times[f"{name}_status"], times[name], times[f"{name}_bound"]
+    status, tau, end = times[f"{name}_status"], times[name], times[f"{name}_last_step"]
     past = ((status == "reached") & (tau <= step)) | ((status == "left") & (end <= step))
     before = ((status == "reached") & (tau > step)) | ((status == "right") & (end >= step))
     return past.to_numpy(), before.to_numpy()

@@ -35,7 +35,8 @@ def planted(
         reached = value <= last
         times[name] = np.where(reached, value, np.nan)
         times[f"{name}_status"] = np.where(reached, "reached", "right")
-        times[f"{name}_last_step"] = times[f"{name}_bound"] = last
+        times[f"{name}_last_step"] = last
+        times[f"{name}_bound"] = 0.9 * last  # what a law takes: it bounds a fit, and decides no phase
         times[f"{name}_definition"] = "planted"
     return times
 
@@ -72,14 +73,14 @@ def one(**changed: Any) -> pd.DataFrame:
         ({}, 10**6, "memorizing"),  # it has memorized, and stays so beyond its last step
         ({"tau_mem_status": "right", "tau_mem": np.nan}, 2000, "generalizing"),
         ({"tau_mem_status": "right", "tau_mem": np.nan}, 2001, "unknown"),
-        ({"tau_mem_status": "left", "tau_mem": np.nan, "tau_mem_bound": 50}, 50, "memorizing"),
-        ({"tau_mem_status": "left", "tau_mem": np.nan, "tau_mem_bound": 50}, 49, "unknown"),
+        ({"tau_mem_status": "left", "tau_mem": np.nan, "tau_mem_last_step": 50}, 50, "memorizing"),
+        ({"tau_mem_status": "left", "tau_mem": np.nan, "tau_mem_last_step": 50}, 49, "unknown"),
         ({"tau_mem_status": "refused", "tau_mem": np.nan}, 500, "unknown"),
         ({"tau_gen_status": "right", "tau_gen": np.nan}, 999, "untrained"),
-        ({"tau_gen_status": "right", "tau_gen": np.nan, "tau_gen_bound": 300}, 999, "not memorizing"),
+        ({"tau_gen_status": "right", "tau_gen": np.nan, "tau_gen_last_step": 300}, 999, "not memorizing"),
         ({"tau_gen_status": "refused", "tau_gen": np.nan}, 999, "not memorizing"),
         ({"tau_gen_status": "refused", "tau_gen": np.nan}, 1000, "memorizing"),
-        ({"tau_gen_status": "left", "tau_gen": np.nan, "tau_gen_bound": 10}, 20, "generalizing"),
+        ({"tau_gen_status": "left", "tau_gen": np.nan, "tau_gen_last_step": 10}, 20, "generalizing"),
     ],
 )
 def test_a_run_is_unknown_where_its_end_leaves_its_phase_open(changed: dict[str, Any], step: int, phase: str) -> None:
