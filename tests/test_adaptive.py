@@ -145,12 +145,22 @@ def test_a_killed_sweep_started_again_ends_with_the_same_runs(
     assert sum(map(len, batches)) == 6  # what was finished is among them, and counts
 
 
-def test_an_interrupt_ends_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(plans: list[Plan], show: object) -> list[RunResult]:
-        return [RunResult(planned.run, Outcome("interrupted", "left"), None) for planned in plans]
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_interrupt_ends_the_sweep(begun: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans, batches = grid(tmp_path), []
 
+    def interrupted(plans: list[Plan], show: object) -> list[RunResult]:
+        """The first run of the batch is over when the interrupt comes."""
+        batches.append(plans)
+        rest = [RunResult(planned.run, Outcome("interrupted", "left"), None) for planned in plans[1:]]
+        return [train(plans[0]), *rest]
+
+    for planned in plans[:2] if begun else []:
+        planned.run.write_status({"status": "queued"})
     monkeypatch.setattr(adaptive, "run_all", interrupted)
-    assert [result.exit_code for result in sweep(grid(tmp_path), 6)] == [130, 130, 130]
+    codes = [result.exit_code for result in sweep(plans, 6)]
+    assert codes == ([0, 130] if begun else [0, 130, 130])
+    assert len(batches) == 1
 
 
 def test_a_failed_run_is_replaced_by_its_next_seed_and_all_failed_ends(
