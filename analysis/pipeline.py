@@ -152,6 +152,7 @@ def report(fitted: Fitted, read_sheet: SheetReader, read_film: FilmReader) -> Pa
         rows=rows,
         figures={name: picture.figure for name, picture in pictures.items()},
         films=read_films(fitted, read_film),
+        comparisons=[path.read_text(encoding="utf-8") for path in sorted(fitted.folder.glob("compare/*/section.html"))],
         runs=fitted.family.runs,
         warnings=fitted.family.warnings,
         version=__version__,

@@ -110,6 +110,7 @@ def write_report(
     rows: pd.DataFrame,
     figures: Mapping[str, Figure | str],
     films: Sequence[Film],
+    comparisons: Sequence[str],
     runs: pd.DataFrame,
     warnings: Sequence[str],
     version: str,
@@ -118,8 +119,8 @@ def write_report(
 
     `sentence` is the law in words, `times` one row a run (`timescales.csv`), `laws` name -> fit (`laws.json`),
     `rows` the family's table, `figures` name -> Figure or SVG text, `runs` one row a run with its status and a
-    dict of `settings`, `films` the samples that the slider moves. Raises InputError where a figure given as text is no
-    SVG.
+    dict of `settings`, `films` the samples that the slider moves, `comparisons` sections that `diffmem compare` wrote.
+    Raises InputError where a figure given as text is no SVG.
     """
     shown = {name: figure for name, figure in figures.items() if not (name == SHEETS and films)}
     pictures = [_picture(name, figure, _alt(name, sentence, rows)) for name, figure in shown.items()]
@@ -135,6 +136,7 @@ def write_report(
         times=_time_rows(times, rows),
         laws=[_law_row(name, fit) for name, fit in laws.items()],
         slider=slider(films, rows, times) if films else None,
+        comparisons=[Markup(section) for section in comparisons],
         runs=_run_table(runs),
         warnings=list(warnings),
         terms=_terms(laws),

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from diffmem.analysis import figures, report
+from diffmem.analysis import figures, pipeline, report
 from diffmem.analysis.generalization_times import GEN_DEFINITIONS
 from diffmem.analysis.memorization_times import MEM_DEFINITIONS
 
 from diffmem.errors import InputError
 
+from .families import planted_rows, write_run
 from .picture_tables import LAWS, family, films, sheets
 
 EVIL = '$x_{$ <script>alert("x")</script>\'"&--><img src=http://evil.example/x>'
@@ -73,6 +74,7 @@ def written(folder: Path, **changed: Any) -> str:
         "rows": rows,
         "figures": {},
         "films": films(),
+        "comparisons": [],
         "runs": runs,
         "warnings": ["one run dips"],
         "version": "1.2.3",
@@ -252,3 +254,17 @@ def test_text_that_is_no_svg_is_refused(tmp_path: Path) -> None:
 
 def test_every_definition_has_its_words() -> None:
     assert {*MEM_DEFINITIONS, *GEN_DEFINITIONS} <= set(report.TERMS)
+
+
+def test_comparisons_stored_beside_the_runs_are_on_the_page(tmp_path: Path) -> None:
+    assert "Comparisons" not in written(tmp_path)
+    shown = written(tmp_path, comparisons=['<section id="one">first</section>', '<section id="two">second</section>'])
+    assert shown.index('<a id="comparisons">') < shown.index('<section id="one">first') < shown.index('id="two"')
+    assert shown.count('id="comparisons"') == 1
+    for n in (16, 32, 64):
+        write_run(tmp_path / "runs", planted_rows(n, 20.0 * n, 150))
+    section = tmp_path / "runs" / "compare" / "abc" / "section.html"
+    section.parent.mkdir(parents=True)
+    section.write_text('<section id="three">τ and φ</section>', encoding="utf-8")
+    fitted = pipeline.fit(tmp_path / "runs")
+    assert "τ and φ" in pipeline.report(fitted, lambda *_: None, lambda _: None).read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """The analysis: a law with 2,000 bootstraps against one optimizer call each, and 12 runs x 30 checkpoints to a report.
 
-    python benchmarks/analysis.py [--bootstraps 2000] [--runs 12] [--checkpoints 30] [--repeats 3] [--json FILE]
+    python benchmarks/fit_and_report.py [--bootstraps 2000] [--runs 12] [--checkpoints 30] [--repeats 3] [--json FILE]
 
 The law is that of 24 runs, half of them censored; `scipy` maximizes the same likelihood by scipy.optimize.minimize for
 each resample (`--alternative` of them, and its time is scaled up). The runs of the report are planted: f_mem logistic
