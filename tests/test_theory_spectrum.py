@@ -65,15 +65,15 @@ def test_plain_iteration_agrees(case: dict[str, Any]) -> None:
 
 def integrals(case: dict[str, Any], nodes: int = 1500) -> tuple[float, float]:
     """Mass and first moment of the density, by quadrature over the bands in log λ."""
-    mass, moment = np.float64(0), np.float64(0)
+    mass, moment = 0.0, 0.0
     place = atom(**case).location
     for band in bands(**case).bands:
         low, high = math.log(max(band.low - place, 1e-16 * band.high)), math.log(band.high - place)
         phi = (np.arange(nodes) + 0.5) * np.pi / nodes
         zeta = np.exp((low + high) / 2 + (high - low) / 2 * np.cos(phi))
         weight = density(zeta + place, **case) * zeta * np.sin(phi) * (high - low) / 2 * np.pi / nodes
-        mass, moment = mass + weight.sum(), moment + weight @ (zeta + place)
-    return float(mass), float(moment)
+        mass, moment = mass + float(weight.sum()), moment + float(weight @ (zeta + place))
+    return mass, moment
 
 
 @pytest.mark.parametrize("case", [*CASES, *WHOLE_RANGE[::3]])
