@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from diffmem.errors import InputError
 from diffmem.stats import crossing_times
 
 from .curves import Array, Curve, Draws, observed, where_quality
@@ -60,6 +61,13 @@ def common_level(curves: list[Curve], memorization: list[Timescale], draws: list
     values = np.where(np.isfinite(poorest), LEVEL_FACTOR * poorest, np.nan)
     set_by = curves[int(best[:, 0].argmax())].run if np.isfinite(poorest[0]) else None
     return Level(values, set_by, left_out)
+
+
+def given_level(level: float, n_boot: int) -> Level:
+    """A level of quality that is given. Raises InputError unless it is above 0."""
+    if not level > 0:
+        raise InputError(f"level={level} is no level of quality: give a distance above 0, or none.")
+    return Level(np.full(1 + n_boot, level), None, {})
 
 
 def quality_reaches(curve: Curve, level: Level, memorization: Timescale, draws: Draws) -> Timescale:

@@ -60,3 +60,8 @@ def read_off(definition: str, copies: Array, after: int, step: NDArray[np.int64]
 def refused(definition: str, curve: Curve, size: int, note: str) -> Timescale:
     last = float(curve.step[-1])
     return Timescale(definition, np.nan, np.nan, np.nan, "refused", last, (), (note,), np.full(size, np.inf), last)
+
+
+def never(curve: Curve, n_boot: int) -> Timescale:
+    """A time that is not reached, for a curve that does not measure it."""
+    return read_off("not measured", np.full(1 + n_boot, np.inf), 0, curve.step, ())

@@ -6,15 +6,14 @@ point is left-censored; neither has a value, only the step it is known to lie be
 `memorization_times` and `generalization_times`.
 """
 
-import numpy as np
 import pandas as pd
 
 from diffmem.errors import InputError
 
 from .curves import Curve, Draws, family_curves, observed, quality_column, resample, where_quality
-from .generalization_times import GEN_DEFINITIONS, Level, common_level
+from .generalization_times import GEN_DEFINITIONS, Level, common_level, given_level
 from .memorization_times import MEM_DEFINITIONS
-from .reading import Timescale
+from .reading import Timescale, never
 from .table import Family
 
 
@@ -30,18 +29,26 @@ def tau_mem(curve: Curve, definition: str = "fmem_crosses", draws: Draws | None 
 
 def tau_gen(
     curve: Curve,
-    level: Level,
-    memorization: Timescale,
     definition: str = "quality_reaches",
+    *,
+    level: Level | float | None = None,
+    memorization: Timescale | None = None,
     draws: Draws | None = None,
 ) -> Timescale:
-    """Generalization time of one run: its quality at the family's `level`, and there up to τ_mem (`memorization`).
+    """Generalization time of one run: its quality at `level`, and there up to τ_mem (`memorization`).
 
-    Raises InputError for an unknown definition or a curve without quality.
+    By default the level is that of the run alone (`common_level`), which says nothing about other runs, and τ_mem that
+    of `tau_mem`; a curve without f_mem counts to its end. Raises InputError for an unknown definition or a curve
+    without what it reads.
     """
     if definition not in GEN_DEFINITIONS:
         raise InputError(f"tau_gen definition {definition!r} is not one of {', '.join(GEN_DEFINITIONS)}.")
     draws = draws or observed(curve)
+    memorization = memorization or (never(curve, draws.n_boot) if curve.count is None else tau_mem(curve, draws=draws))
+    if level is None:
+        level = common_level([curve], [memorization], [draws])
+    elif not isinstance(level, Level):
+        level = given_level(level, draws.n_boot)
     if definition.startswith("quality"):
         curve, draws = where_quality(curve, draws)
     return GEN_DEFINITIONS[definition](curve, level, memorization, draws)
@@ -69,13 +76,11 @@ def family_times(
     curves = family_curves(family, quality, loss_t)
     draws = resample(family, curves, n_boot, seed)
     memorization = [tau_mem(curve, mem, drawn) for curve, drawn in zip(curves, draws, strict=True)]
-    if level is not None and not level > 0:
-        raise InputError(f"level={level} is no level of quality: give a distance above 0, or none.")
-    common = common_level(curves, memorization, draws) if level is None else Level(np.full(1 + n_boot, level), None, {})
+    common = common_level(curves, memorization, draws) if level is None else given_level(level, n_boot)
     measure = quality_column(family.rows, quality)
     records = []
     for entry, curve, drawn, memorized in zip(family.runs.to_dict("records"), curves, draws, memorization, strict=True):
-        generalization = tau_gen(curve, common, memorized, gen, drawn)
+        generalization = tau_gen(curve, gen, level=common, memorization=memorized, draws=drawn)
         notes = [*drawn.notes, *(f"tau_mem: {note}" for note in memorized.notes)]
         notes += [f"tau_gen: {note}" for note in generalization.notes]
         if curve.run in common.left_out:

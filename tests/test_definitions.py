@@ -1,5 +1,6 @@
 """Every definition of τ_mem and τ_gen on curves whose time is known by hand."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -86,22 +87,26 @@ def test_overfitting_begins_where_the_test_loss_is_least() -> None:
 
 
 def test_the_test_loss_reaches_a_tenth_above_its_best() -> None:
-    found = tau_gen(with_losses([0.0] * 6, [1.2, 0.6, 0.4, 0.2, 0.3, 0.5]), NO_LEVEL, NEVER, "loss_reaches")
+    found = tau_gen(
+        with_losses([0.0] * 6, [1.2, 0.6, 0.4, 0.2, 0.3, 0.5]), "loss_reaches", level=NO_LEVEL, memorization=NEVER
+    )
     assert found.value == pytest.approx(half_way(200, 0.4, 0.2, 0.3))
     short = curve(STEPS[1:], [0] * 5, loss_train=[0.0] * 5, loss_test=[0.6, 0.4, 0.2, 0.3, 0.5])
-    assert tau_gen(short, NO_LEVEL, NEVER, "loss_reaches").status == "refused"
+    assert tau_gen(short, "loss_reaches", level=NO_LEVEL, memorization=NEVER).status == "refused"
 
 
 def test_quality_settles_near_the_runs_own_best_before_memorization() -> None:
     value = np.array([9.0, 4.0, 2.0, 1.0, 1.04, 0.5])
     one = curve(STEPS, [0] * 6, quality=value, quality_low=0.99 * value, quality_high=1.01 * value)
     memorized = Timescale("fmem_crosses", 1000.0, np.nan, np.nan, "reached", 1600.0, (), (), np.array([1000.0]), 1600.0)
-    found = tau_gen(one, NO_LEVEL, memorized, "quality_settles")
+    found = tau_gen(one, "quality_settles", level=NO_LEVEL, memorization=memorized)
     assert found.value == pytest.approx(half_way(200, 2.0, 1.0, 1.05))
-    assert tau_gen(one, NO_LEVEL, NEVER, "quality_settles").points == (800, 1600)
-    best = tau_gen(one, NO_LEVEL, memorized, "quality_argmin")
+    assert tau_gen(one, "quality_settles", level=NO_LEVEL, memorization=NEVER).points == (800, 1600)
+    best = tau_gen(one, "quality_argmin", level=NO_LEVEL, memorization=memorized)
     assert (best.value, best.points) == (400, (400,))
-    assert tau_gen(one, NO_LEVEL, NEVER, "quality_argmin").status == "right"  # still falling at the end
+    assert (
+        tau_gen(one, "quality_argmin", level=NO_LEVEL, memorization=NEVER).status == "right"
+    )  # still falling at the end
 
 
 @pytest.mark.parametrize("mem", MEM_DEFINITIONS)
@@ -156,4 +161,18 @@ def test_a_definition_that_reads_losses_names_what_is_missing() -> None:
     with pytest.raises(InputError, match="'fid' is not one of fmem_crosses, fmem_onset"):
         tau_mem(one, "fid")
     with pytest.raises(InputError, match="'fid' is not one of quality_reaches"):
-        tau_gen(one, NO_LEVEL, NEVER, "fid")
+        tau_gen(one, "fid", level=NO_LEVEL, memorization=NEVER)
+
+
+def test_one_run_alone_has_its_own_level_and_its_own_end() -> None:
+    (one,) = family_curves(family(planted_rows(64, 2500, 150)))
+    alone = tau_gen(one)
+    (whole,) = family_times(family(planted_rows(64, 2500, 150)), n_boot=0).to_dict("records")
+    assert (alone.value, alone.status) == (whole["tau_gen"], "reached")
+    assert tau_gen(one, level=whole["level"]).value == alone.value
+    assert tau_gen(one, level=1e-3).status == "right"
+    bare = curve(STEPS, [0] * 6, quality=np.array([9.0, 4.0, 2.0, 1.0, 1.0, 1.0]))
+    bare = replace(bare, count=None, total=None)
+    assert tau_gen(bare, level=1.5).value == pytest.approx(half_way(200, 2.0, 1.0, 1.5))
+    with pytest.raises(InputError, match="level=0 is no level"):
+        tau_gen(one, level=0)

@@ -113,7 +113,7 @@ def test_unknown_definitions_are_named(read: str) -> None:
     one = curve(STEPS, [0] * 6, quality=[9, 5, 2, 1, 1, 1])
     level = common_level([one], [time()])
     with pytest.raises(InputError, match=f"tau_{read} definition 'x' is not one of"):
-        tau_mem(one, "x") if read == "mem" else tau_gen(one, level, time(), "x")
+        tau_mem(one, "x") if read == "mem" else tau_gen(one, "x", level=level)
 
 
 def quality(value: list[float], spread: float = 0.1) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def test_the_poorest_eligible_run_sets_the_level_and_the_rest_are_named() -> Non
     assert level.values.tolist() == [3.0]
     assert level.set_by == "memorized"
     assert set(level.left_out) == {"falling", "left", "refused"}
-    found = tau_gen(curves[2], level, times[2])
+    found = tau_gen(curves[2], level=level, memorization=times[2])
     assert (found.status, found.last_step) == ("right", 1600)
 
 
@@ -148,7 +148,7 @@ def test_without_an_eligible_run_there_is_no_level_and_no_time() -> None:
     level = common_level(curves, [time("right"), time("right")])
     assert np.isnan(level.values).all()
     assert level.set_by is None
-    assert tau_gen(curves[0], level, time("right")).status == "refused"
+    assert tau_gen(curves[0], level=level, memorization=time("right")).status == "refused"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_quality_reaches_its_level_and_stays_up_to_memorization(
 ) -> None:
     level = common_level([named("other", [9, 5, 3, 1, 1, 1])], [time("right")])
     assert level.values.tolist() == [1.5]
-    found = tau_gen(named("run", value), level, time(until, 600))
+    found = tau_gen(named("run", value), level=level, memorization=time(until, 600))
     assert found.status == status
     if status == "reached":
         assert found.points == points
