@@ -101,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
         "compare", _compare, "say which checkpoints memorize more, what they copy, and how surely", composes=False
     )
     add_arguments(compare)
+    theory = add("theory", _theory, "compute the random-features theory: a figure with its tables", composes=False)
+    theory.add_argument("what", choices=("spectrum", "curves", "timescales", "predict"))
+    theory.add_argument("overrides", nargs="*", help="such as psi_p=32 psi_n=8 t=0.01; predict takes a data set first")
     return parser
 
 
@@ -286,6 +289,25 @@ def _compare(arguments: argparse.Namespace) -> int:
     for note in result.notes:
         print(f"Note: {note}")
     print(f"Comparison: {folder / 'compare.html'}")
+    return 0
+
+
+def _theory(arguments: argparse.Namespace) -> int:
+    from diffmem import compose
+
+    overrides = arguments.overrides
+    if arguments.what == "predict" and overrides and "=" not in overrides[0]:
+        overrides = [f"data={overrides[0]}", *overrides[1:]]
+    config = compose.compose_theory(overrides)
+    from diffmem.analysis import theory_figures
+    from diffmem.theory_verbs import VERBS
+
+    folder = Path(config.out or "runs/theory")
+    theory_figures.check_folder(folder)
+    made = VERBS[arguments.what](config)
+    png, *_ = theory_figures.write(arguments.what, made.table, made.facts, folder)
+    print(made.sentence)
+    print(f"Figure: {png}, with its svg, csv and json")
     return 0
 
 

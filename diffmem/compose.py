@@ -26,7 +26,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from diffmem.config import Config
 from diffmem.errors import InputError
-from diffmem.options import known_keys
+from diffmem.options import build, known_keys
+from diffmem.theory_settings import TheoryConfig
 
 CONFIGS = "diffmem.configs"
 
@@ -39,6 +40,14 @@ def compose(overrides: list[str]) -> Config:
                 f"{override.input_line} names several values: `diffmem train -m` or `diffmem sweep` runs a grid."
             )
     return _to_config(_compose(overrides))
+
+
+def compose_theory(overrides: list[str]) -> TheoryConfig:
+    """The settings of `diffmem theory`. Raises InputError for anything unknown, ill-formed or out of range."""
+    for override in _parse(overrides):
+        if override.is_sweep_override():
+            raise InputError(f"{override.input_line} names several values: write a list, such as n=[64,128].")
+    return build(TheoryConfig, _plain(_compose(overrides, primary="theory", group_names=["data"])))
 
 
 def compose_grid(overrides: list[str]) -> list[Config]:
@@ -143,20 +152,27 @@ def _values(axis: Override) -> Iterator[str]:
         raise InputError(f"{axis.input_line}: {error}") from error
 
 
-def _compose(overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
+def _compose(
+    overrides: list[str],
+    *,
+    with_hydra: bool = False,
+    primary: str = "train",
+    group_names: list[str] | None = None,
+) -> DictConfig:
+    """Compose configs/<primary>.yaml, which has these groups (by default all)."""
     parsed = _parse(overrides)
-    known = groups()
+    known = {name: names for name, names in groups().items() if group_names is None or name in group_names}
     for override in parsed:
         name = override.key_or_group
         if name in known and override.value() not in known[name]:
             raise InputError(f"{override.input_line}: {name} is one of {', '.join(known[name])}.")
     chosen = [str(override.input_line) for override in parsed if override.key_or_group in known]
     with _hydra():
-        settings = hydra.compose("train", overrides=chosen)
+        settings = hydra.compose(primary, overrides=chosen)
         _check_keys(parsed, settings, [*known])
         try:
             whole = [str(override.input_line) for override in parsed]
-            return hydra.compose("train", overrides=whole, return_hydra_config=with_hydra)
+            return hydra.compose(primary, overrides=whole, return_hydra_config=with_hydra)
         except (HydraException, OmegaConfBaseException) as error:
             cause = error.__cause__ or error
             raise InputError(str(cause).splitlines()[0]) from error
@@ -169,8 +185,8 @@ def _check_keys(parsed: list[Override], settings: DictConfig, group_names: list[
         name = override.key_or_group
         if name in group_names or name in applies or name.partition(".")[0].partition("/")[0] == "hydra":
             continue
-        if name in known_keys(Config):
-            group = name.partition(".")[0]
+        group = name.partition(".")[0]
+        if group in settings and name in known_keys(Config):
             raise InputError(f"{name} does not apply to {group}={settings[group].get('name', 'this')}: leave it out.")
         near = difflib.get_close_matches(name, [*applies, *group_names], n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else "`diffmem train --cfg` shows them all."
@@ -186,12 +202,17 @@ def _leaves(settings: Any, prefix: str) -> Iterator[str]:
 
 
 def _to_config(settings: DictConfig) -> Config:
+    return Config.from_mapping(_plain(settings))
+
+
+def _plain(settings: DictConfig) -> dict[str, Any]:
+    """The composed settings as a plain mapping, without Hydra's own."""
     try:
         plain = OmegaConf.to_container(settings, resolve=True)
     except OmegaConfBaseException as error:
         raise InputError(str(error).splitlines()[0]) from error
     assert isinstance(plain, dict)
-    return Config.from_mapping({str(key): value for key, value in plain.items() if key != "hydra"})
+    return {str(key): value for key, value in plain.items() if key != "hydra"}
 
 
 @contextmanager

@@ -16,11 +16,11 @@ SOURCES = sorted([*PACKAGE.rglob("*.py"), *ANALYSIS.rglob("*.py")])
 LEVELS = [
     {"errors", "version"},
     {"options", "rng", "stats", "paired"},
-    {"config", "store"},
+    {"config", "store", "theory_settings"},
     {"data", "diffusion", "models", "theory"},
     {"metrics"},
     {"training"},
-    {"sweep", "adaptive", "executors", "runs", "progress", "compose", "compare", "monitor"},
+    {"sweep", "adaptive", "executors", "runs", "progress", "compose", "compare", "monitor", "theory_verbs"},
     {"cli", "__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
