@@ -49,7 +49,7 @@ def spectrum(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
     bars = table[table["kind"] == "simulation"]
     width = bars["high"] - bars["low"]
     height = bars["density"] * np.sqrt(bars["low"] * bars["high"])
-    axes.bar(bars["low"], height, width, align="edge", color="#d5dae1", zorder=1)
+    axes.bar(bars["low"], height, width, align="edge", color="#cdd3db", edgecolor="white", linewidth=0.4, zorder=1)
     curve = table[table["kind"] == "density"]
     top = float((curve["high"] * curve["density"]).max())
     for band in table[table["kind"] == "band"].to_dict("records"):
@@ -58,7 +58,6 @@ def spectrum(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
         colour = PARTS[names[-1]][0]
         y = (line["low"] * line["density"]).to_numpy()
         axes.plot(line["low"], y, color=colour, linewidth=2.2, zorder=3)
-        axes.fill_between(line["low"], y, color=colour, alpha=0.15, zorder=2)
         text = " + ".join(PARTS[name][1] for name in names) + f"\n{100 * band['density']:.3g}% of eigenvalues"
         place = (float(np.sqrt(band["low"] * band["high"])), float(y.max()) + 0.03 * top)
         axes.annotate(text, place, ha="center", va="bottom", color=colour, fontsize=9, fontweight="bold")
@@ -67,8 +66,8 @@ def spectrum(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
         axes.annotate(
             f"atom, {100 * atom['mass']:.3g}%",
             (atom["location"], 0),
-            (atom["location"], 0.45 * top),
-            ha="center",
+            (atom["location"] / 1.25, 0.45 * top),
+            ha="right",
             color=MUTED,
             arrowprops={"arrowstyle": "-|>", "color": MUTED, "linewidth": 2},
         )
@@ -76,12 +75,12 @@ def spectrum(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
         xscale="log", xlabel=r"eigenvalue $\lambda$ of $U$", ylabel=r"density in $\log\lambda$: $\lambda\rho(\lambda)$"
     )
     axes.set_ylim(0, 1.3 * top)
-    low, high = min(atom["location"], float(curve["low"].min())) / 1.6, float(curve["high"].max()) * 1.6
+    low, high = min(atom["location"], float(curve["low"].min())) / 3, float(curve["high"].max()) * 1.6
     axes.set_xlim(low, high)
     drawing.log_ticks(axes.xaxis, low, high)
     handles = [Line2D([], [], color=MUTED, linewidth=2.2, label="limit")]
     if len(bars):
-        handles.append(Line2D([], [], color="#d5dae1", linewidth=7, label="simulated"))
+        handles.append(Line2D([], [], color="#cdd3db", linewidth=7, label="simulated"))
     figure.legend(handles=handles, loc="outside upper right", ncols=2)
     axes.set_title(_model(facts))
     return figure
@@ -191,6 +190,8 @@ def predict(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
     for name, marker in (("tau_mem", "D"), ("tau_gen", "o")):
         right.plot(times["n"], times[name], marker + "-", color=COLOURS[name], label=SYMBOLS[name])
     right.set(xscale="log", yscale="log", xlabel="training images $n$", ylabel=TAU)
+    for n in times.loc[times["tau_mem"].isna(), "n"]:
+        right.text(n, 0.97, "never", transform=right.get_xaxis_transform(), color=MEMORIZE, ha="center", va="top")
     right.set_title("when to stop, from the losses")
     drawing.n_axis(right.xaxis, sorted(times["n"]))
     drawing.log_ticks(right.yaxis, *right.get_ylim())

@@ -15,7 +15,7 @@ from diffmem.theory.covariance import Covariance, covariance, of_data, power_law
 from diffmem.theory.dynamics import Curves, finite_curves, limit_curves
 from diffmem.theory.simulate import draw
 from diffmem.theory.solver import Problem
-from diffmem.theory.spectrum import bands, bulk1_limit, density
+from diffmem.theory.spectrum import Bands, bands, bulk1_limit, density
 from diffmem.theory.timescales import Times, edge_times, loss_times, time_grid
 from diffmem.theory_settings import TheoryConfig
 
@@ -49,7 +49,7 @@ def spectrum(config: TheoryConfig) -> Made:
             {"kind": "density", "part": part, "low": x, "high": x, "density": y} for x, y in zip(lam, rho, strict=True)
         ]
     if config.draws:
-        rows += _histogram(config, model, [(band.low, band.high) for band in found.bands])
+        rows += _histogram(config, model, found)
     names = [f"{'+'.join(b.parts)} [{b.low:.4g}, {b.high:.4g}] of mass {b.mass:.4g}" for b in found.bands]
     atom = {"location": found.atom.location, "mass": found.atom.mass}
     if found.atom.mass:
@@ -142,15 +142,16 @@ def _covariance(config: TheoryConfig) -> Covariance:
     return covariance(None)
 
 
-def _histogram(config: TheoryConfig, model: dict[str, Any], edges: list[tuple[float, float]]) -> list[dict[str, Any]]:
-    """Shares of simulated eigenvalues per unit of λ, in bins even in log λ, over bands [low, high] widened by 5%."""
+def _histogram(config: TheoryConfig, model: dict[str, Any], found: Bands) -> list[dict[str, Any]]:
+    """Shares of simulated eigenvalues per unit of λ, without the atom's: bins even in log λ, bands widened by 5%."""
     d = config.dimensions
     drawn = [draw(d, seed=config.seed + k, features=config.features, **model).u for k in range(config.draws)]
-    eigenvalues = np.concatenate([np.linalg.eigvalsh(u) for u in drawn])
+    p = len(drawn[0])
+    eigenvalues = np.concatenate([np.linalg.eigvalsh(u)[round(found.atom.mass * p) :] for u in drawn])
     rows = []
-    for low, high in edges:
-        counts, ends = np.histogram(eigenvalues, np.geomspace(low / 1.05, high * 1.05, BINS + 1))
-        shares = counts / len(eigenvalues) / np.diff(ends)
+    for band in found.bands:
+        counts, ends = np.histogram(eigenvalues, np.geomspace(band.low / 1.05, band.high * 1.05, BINS + 1))
+        shares = counts / (p * len(drawn)) / np.diff(ends)
         for start, end, share in zip(ends[:-1], ends[1:], shares, strict=True):
             rows.append({"kind": "simulation", "part": "", "low": start, "high": end, "density": share})
     return rows
