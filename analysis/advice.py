@@ -15,9 +15,9 @@ import pandas as pd
 from diffmem.errors import InputError
 
 from .prediction import Prediction, leave_one_n_out, predict, typical_factor
-from .report import steps, time_words
 from .scaling import LawRefused
 from .table import Family
+from .words import steps, time_words
 
 RISK = 0.025  # probability of memorization before the step to stop by
 

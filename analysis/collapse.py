@@ -88,7 +88,7 @@ def fit_collapse(
             f"the {n_rising} curves that rise have {len(set(runs[rising, 1]))} distinct n"
             f"{' and widths that vary along with n' if k == 3 else ''}, which leaves the exponents open"
         )
-    top = min(rise[-1] for rise, rises_here in zip(rises, rising, strict=True) if rises_here)
+    top = min(rise[-1] for rise, passes in zip(rises, rising, strict=True) if passes)
     level = expit(np.linspace(logit(THETA), logit(min(top, 1 - THETA)), LEVELS))
     y, censored = _passing_times(curves, rises, level)  # [N L]
     of_run = np.repeat(np.arange(len(curves)), LEVELS)

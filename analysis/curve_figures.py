@@ -48,6 +48,12 @@ def curves(rows: pd.DataFrame, quality: str | None = None) -> pd.DataFrame:
     return out.assign(quality_name=chosen) if "quality" in out else out
 
 
+def quality_of(times: pd.DataFrame) -> str | None:
+    """The measure of quality that the times were read off; None where the table of times does not say."""
+    named = times["quality"].dropna() if "quality" in times else pd.Series(dtype=object)
+    return str(named.iloc[0]) if len(named) else None
+
+
 def loss_curves(rows: pd.DataFrame) -> pd.DataFrame:
     """The ε-losses, one row for each run, step, diffusion time t and split (train or test)."""
     table, parts = _checked(rows), []

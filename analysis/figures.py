@@ -33,6 +33,7 @@ from .curve_figures import (
     loss_curves,
     losses,
     memorization_and_quality,
+    quality_of,
     width_scaling,
 )
 from .drawing import COLOURS, COPY, LINES, MARKERS, MUTED, STEP, STYLE, SYMBOLS, styled
@@ -95,15 +96,19 @@ def render(figure: Figure, form: str) -> bytes:
 def draw_all(
     rows: pd.DataFrame, times: pd.DataFrame, laws: Mapping[str, Mapping[str, Any]], sheets: Sequence[SampleSheet] = ()
 ) -> dict[str, Picture]:
-    """Every figure that the tables hold something for, by name, with the table behind it."""
+    """Every figure that the tables hold something for, by name, with the table behind it.
+
+    Quality is the measure that the times were read off.
+    """
     pictures = {"times_vs_n": Picture(times_vs_n(times, laws), law_points(times, laws))}
-    table, measured = curves(rows), loss_curves(rows)
+    quality = quality_of(times)
+    table, measured = curves(rows, quality), loss_curves(rows)
     if {"f_mem", "quality"} & set(table):
-        pictures["memorization_and_quality"] = Picture(memorization_and_quality(rows, times), table)
+        pictures["memorization_and_quality"] = Picture(memorization_and_quality(rows, times, quality), table)
     if "f_mem" in table:
         pictures["fmem_vs_step_per_n"] = Picture(fmem_vs_step_per_n(rows), table)
     if {"f_mem", "quality"} & set(table) and table["width"].nunique() > 1:
-        pictures["width_scaling"] = Picture(width_scaling(rows, times), table)
+        pictures["width_scaling"] = Picture(width_scaling(rows, times, quality), table)
     if len(measured):
         pictures["losses"] = Picture(losses(rows), measured)
     if sheets:

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from .curve_figures import curves
+from .curve_figures import curves, quality_of
 
 SCRIPT = Path(__file__).with_name("film.js")
 STRIPS_BYTES = 9_000_000  # of all strips together; base64 adds a third
@@ -50,7 +50,7 @@ def slider(films: Sequence[Film], rows: pd.DataFrame, times: pd.DataFrame) -> di
 
     `rows` is the family's table and `times` one row a run, as for the figures.
     """
-    table = curves(rows)
+    table = curves(rows, quality_of(times))
     labels = {"step": "step", "step_per_n": "step/n"}
     if "f_mem" in table:
         labels["f_mem"] = "f_mem"

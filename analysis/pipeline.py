@@ -1,7 +1,7 @@
 """A table of runs to everything that is said about it: tables, laws, figures and the report page.
 
-`write_tables` writes metrics.csv, timescales.csv and laws.json, `draw` figures/, `report` all of these and
-report.html, into one folder.
+`write_tables` writes metrics.csv, timescales.csv, laws.json, collapse.json and the phase tables, `draw` figures/,
+`report` all of these and report.html, into one folder.
 """
 
 import json

@@ -9,7 +9,6 @@ standard errors, nor a null, which is taken as 0. `fd_inception` is the mean ove
 interval of that mean where there are two or more.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,8 @@ from scipy.special import stdtrit
 
 from diffmem.errors import InputError
 from diffmem.stats import wilson
+from diffmem.study_folder import parse
 
-FOLDER = re.compile(
-    r"(?P<data>.+)_(?P<n>\d+)_(?P<width>\d+)_(?P<optimizer>[^\W\d]\w*)_(?P<batch>\d+)_(?P<lr>\d+\.\d+)_index(?P<index>\d+)"
-)
 SAMPLES = 10_000  # of the study
 FMEM, FID = "Memorization/fraction_memorized.txt", "FID/FID_*.txt"
 
@@ -41,24 +38,17 @@ def read_reference_runs(
     `samples` is the number of samples behind each percentage, by default the study's 10,000. Raises InputError for a
     name that cannot be read, a damaged line, or standard errors that say another number of samples.
     """
-    parsed = [_settings(folder) for folder in folders]
-    largest = max(int(match["batch"]) for match in parsed)
+    parsed = [parse(folder) for folder in folders]
+    largest = max(name.batch for name in parsed)
     notes.append("the study's files hold no null: f_mem of held-out images is taken as 0.")
     entries, tables = [], []
-    for folder, match in zip(folders, parsed, strict=True):
-        n, batch = int(match["n"]), int(match["batch"])
-        key: dict[str, Any] = {
-            "run": folder.name,
-            "n": n,
-            "width": int(match["width"]),
-            "seed": 0,
-            "index": int(match["index"]),
-        }
+    for folder, name in zip(folders, parsed, strict=True):
+        key: dict[str, Any] = {"run": folder.name, "n": name.n, "width": name.width, "seed": 0, "index": name.index}
         settings = {
-            "data": match["data"],
-            "optimizer.name": match["optimizer"],
-            "optimizer.lr": float(match["lr"]),
-            "train.batch": largest if batch == n else batch,  # batches are cut to n
+            "data": f"{name.data}{name.size}",
+            "optimizer.name": name.optimizer,
+            "optimizer.lr": name.lr,
+            "train.batch": largest if name.batch == name.n else name.batch,  # batches are cut to n
         }
         entries.append({**key, "status": "unknown", "path": None, "settings": settings})
         tables.append(_rows(folder, samples or SAMPLES, notes).assign(**key))
@@ -67,16 +57,6 @@ def read_reference_runs(
 
 def _is_run(path: Path) -> bool:
     return (path / FMEM).is_file() or any(path.glob(FID))
-
-
-def _settings(folder: Path) -> dict[str, str]:
-    match = FOLDER.fullmatch(folder.resolve().name)
-    if match is None:
-        raise InputError(
-            f"{folder} holds files of the study's code, but its name does not say its settings: rename it like "
-            "CelebA32_1024_32_SGD_Momentum_512_0.0100_index0 (data, n, width, optimizer, batch, learning rate, index)."
-        )
-    return match.groupdict()
 
 
 def _rows(folder: Path, samples: int, notes: list[str]) -> pd.DataFrame:

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from diffmem.analysis.generalization_times import GEN_DEFINITIONS
+from diffmem.analysis.memorization_times import MEM_DEFINITIONS
 
 from diffmem.cli import main
 from diffmem.store import RunDir
@@ -279,3 +281,10 @@ def test_bad_choices_of_a_fit_write_nothing(
     assert main(["figures", "mine.csv", "law"]) == 2
     assert "figure 'law' is not one of those these runs have: times_vs_n" in capsys.readouterr().err
     assert [path.name for path in empty.iterdir()] == ["mine.csv"]
+
+
+def test_help_names_every_definition(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert f"definitions of tau_mem: {', '.join(MEM_DEFINITIONS)}" in said
+    assert f"definitions of tau_gen: {', '.join(GEN_DEFINITIONS)}" in said

@@ -48,6 +48,15 @@ def test_every_figure_is_drawn(pictures: dict[str, Picture]) -> None:
     }
 
 
+def test_the_quality_drawn_is_the_one_that_the_times_were_read_off() -> None:
+    rows, times = family(ns=(32, 64))
+    rows = rows.assign(fd_pca64=2 * rows["fd_pixels"])
+    drawn = figures.draw_all(rows, times.assign(quality="fd_pca64"), LAWS)["memorization_and_quality"]
+    assert set(drawn.data["quality_name"]) == {"fd_pca64"}
+    assert "fd_pca64" in words(drawn.figure)
+    assert set(figures.draw_all(rows, times, LAWS)["memorization_and_quality"].data["quality_name"]) == {"fd_pixels"}
+
+
 def test_widths_fall_together_against_width_times_step() -> None:
     """τ_mem = 12 n · 16 / W and τ_gen = 150 · 16 / W: in W τ/n and W τ the curves cross at one place."""
     rows, times = family(ns=(64,), widths=(8, 32))

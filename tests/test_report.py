@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from diffmem.analysis import figures, pipeline, report
+from diffmem.analysis import figures, pipeline, report, words
 from diffmem.analysis.generalization_times import GEN_DEFINITIONS
 from diffmem.analysis.memorization_times import MEM_DEFINITIONS
 
@@ -153,14 +153,14 @@ def test_every_time_is_there_with_its_censoring_in_words(page: str) -> None:
     ],
 )
 def test_time_in_words(row: dict[str, Any], expected: str) -> None:
-    assert report.time_words(row, "tau_mem") == expected
+    assert words.time_words(row, "tau_mem") == expected
 
 
 def test_window_in_words() -> None:
     both = {"tau_gen_status": "reached", "tau_gen": 100.0, "tau_mem_status": "reached", "tau_mem": 250.0}
-    assert report.window_words(both) == "2.5×"
-    assert report.window_words(both | {"tau_mem_status": "right", "tau_mem_last_step": 6000}) == "> 60×"
-    assert report.window_words(both | {"tau_gen_status": "right"}) == "–"
+    assert words.window_words(both) == "2.5×"
+    assert words.window_words(both | {"tau_mem_status": "right", "tau_mem_last_step": 6000}) == "> 60×"
+    assert words.window_words(both | {"tau_gen_status": "right"}) == "–"
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ samples     a folder of images or a tensor
 """
 
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +27,8 @@ from diffmem.diffusion.process import Process
 from diffmem.diffusion.sampler import sample
 from diffmem.errors import InputError
 from diffmem.models.unet_reference import load_reference_state_dict
+from diffmem.study_folder import StudyFolder, parse
 
-REFERENCE = re.compile(
-    r"(?P<data>[A-Za-z]+)(?P<size>\d+)_(?P<n>\d+)_(?P<width>\d+)_.+_index(?P<index>\d+)(?P<t>_t\d+)?"
-)
 STUDY = DiffusionConfig(schedule="linear", T=1000)
 STUDY_SAMPLER = SamplerConfig(name="reference", calls=99)
 CALLS = 50  # network calls of a diffusers target, by DDIM
@@ -64,13 +61,8 @@ def is_reference(path: Path) -> bool:
 
 def reference_targets(path: Path, which: str, given: Given) -> list[Target]:
     """The checkpoints of the reference code's folder `path` that `which` picks: a step, `last` or `all`."""
-    found = REFERENCE.fullmatch(path.resolve().name)
-    if found is None:
-        raise InputError(
-            f"{path}: the reference code names its folder <data><size>_<n>_<W>_<optimizer>_<batch>_<lr>_index<i>, such "
-            "as CelebA32_1024_32_SGD_Momentum_512_0.0100_index0: rename the folder back."
-        )
-    if found["t"]:
+    name = parse(path)
+    if name.t is not None:
         raise InputError(f"{path} was trained at one fixed diffusion time and cannot sample.")
     files = {int(file.name[6:]): file for file in (path / "Models").glob("Model_*") if file.name[6:].isdigit()}
     steps = sorted(files)
@@ -79,7 +71,7 @@ def reference_targets(path: Path, which: str, given: Given) -> list[Target]:
     if which.isdigit() and int(which) not in files:
         raise InputError(f"{path} has no checkpoint at step {which}: {nearest_saved(int(which), steps)}.")
     chosen = {"all": steps, "last": steps[-1:]}.get(which) or [int(which)]
-    images = _reference_images(path, found, given)
+    images = _reference_images(path, name, given)
     space = Space(channel_mean(images.train), 1.0)
     return [
         Target(
@@ -88,7 +80,7 @@ def reference_targets(path: Path, which: str, given: Given) -> list[Target]:
             images=images,
             group=str(path),
             step=step,
-            load=_reference_loader(files[step], int(found["width"]), space),
+            load=_reference_loader(files[step], name.width, space),
             how=f"{STUDY_SAMPLER.name}, {STUDY_SAMPLER.calls} calls",
             content=_digest(files[step]),
         )
@@ -96,10 +88,10 @@ def reference_targets(path: Path, which: str, given: Given) -> list[Target]:
     ]
 
 
-def _reference_images(path: Path, found: re.Match[str], given: Given) -> Images:
-    size, n, index = int(found["size"]), int(found["n"]), int(found["index"])
+def _reference_images(path: Path, name: StudyFolder, given: Given) -> Images:
+    size, n, index = name.size, name.n, name.index
     if given.train is None:
-        raise InputError(f"{path}: give --train TENSOR, the file its code read, such as {found['data']}{size}.pt.")
+        raise InputError(f"{path}: give --train TENSOR, the file its code read, such as {name.data}{size}.pt.")
     whole = read_images(given.train, (1, size, size), "--train")
     first, last = index * n, (index + 1) * n
     if last > len(whole):
@@ -109,7 +101,7 @@ def _reference_images(path: Path, found: re.Match[str], given: Given) -> Images:
         )
     rest = min(TEST_COUNT, len(whole) - last)
     heldout = read_images(given.heldout, (1, size, size), "--heldout") if given.heldout else whole[len(whole) - rest :]
-    return Images(f"{found['data']} n={n} index={index}", whole[first:last], heldout if len(heldout) else None)
+    return Images(f"{name.data} n={n} index={index}", whole[first:last], heldout if len(heldout) else None)
 
 
 def _reference_loader(file: Path, width: int, space: Space) -> Callable[[torch.device], Model]:
