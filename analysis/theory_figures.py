@@ -59,7 +59,8 @@ def spectrum(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
         y = (line["low"] * line["density"]).to_numpy()
         axes.plot(line["low"], y, color=colour, linewidth=2.2, zorder=3)
         text = " + ".join(PARTS[name][1] for name in names) + f"\n{100 * band['density']:.3g}% of eigenvalues"
-        place = (float(np.sqrt(band["low"] * band["high"])), float(y.max()) + 0.03 * top)
+        simulated = height[bars["low"].between(band["low"] / 1.1, band["high"])].max() if len(bars) else 0.0
+        place = (float(np.sqrt(band["low"] * band["high"])), max(float(y.max()), float(simulated)) + 0.03 * top)
         axes.annotate(text, place, ha="center", va="bottom", color=colour, fontsize=9, fontweight="bold")
     atom = facts["atom"]
     if atom["mass"]:
@@ -75,7 +76,7 @@ def spectrum(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
         xscale="log", xlabel=r"eigenvalue $\lambda$ of $U$", ylabel=r"density in $\log\lambda$: $\lambda\rho(\lambda)$"
     )
     axes.set_ylim(0, 1.3 * top)
-    low, high = min(atom["location"], float(curve["low"].min())) / 3, float(curve["high"].max()) * 1.6
+    low, high = min(atom["location"], float(curve["low"].min())) / 6, float(curve["high"].max()) * 1.6
     axes.set_xlim(low, high)
     drawing.log_ticks(axes.xaxis, low, high)
     handles = [Line2D([], [], color=MUTED, linewidth=2.2, label="limit")]
