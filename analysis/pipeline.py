@@ -17,17 +17,17 @@ from diffmem.errors import InputError
 from diffmem.store import RunDir, write_bytes
 from diffmem.version import __version__
 
-from . import phase
-from .advice import Advice, advise, cut
-from .collapse import family_collapse
-from .collapse_figure import collapse, collapse_rows
-from .figures import Picture, SampleSheet, draw_all, save
-from .film import Film
-from .phase_figure import phase_diagram, phase_rows
-from .report import write_report
-from .scaling import laws, sentence
-from .table import Family, read_table, write_metrics_csv
-from .timescales import family_times
+from .figures.collapse import collapse, collapse_rows
+from .figures.phase import phase_diagram, phase_rows
+from .figures.registry import Picture, SampleSheet, draw_all, save
+from .laws import phase
+from .laws.advice import Advice, advise, cut
+from .laws.collapse import family_collapse
+from .laws.scaling import laws, sentence
+from .pages.report import write_report
+from .pages.slider import Film
+from .tables.family import Family, read_table, write_metrics_csv
+from .times.family import family_times
 
 # (run directory, step) -> the fields of a SampleSheet; None where there are no sample images
 SheetReader = Callable[[Path, int], Mapping[str, Any] | None]

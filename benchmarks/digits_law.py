@@ -12,8 +12,7 @@ import time
 from pathlib import Path
 
 from diffmem.analysis import pipeline
-
-from diffmem.cli import main as diffmem
+from diffmem.cli.main import main as diffmem
 
 KEPT = Path(__file__).parents[1] / "docs" / "data" / "digits_law.csv"
 

@@ -16,15 +16,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from diffmem.analysis import pipeline
-from diffmem.analysis.scaling import fit_power_law
 from safetensors.numpy import save_file
 from scipy.optimize import minimize
 from scipy.special import log_ndtr
 
-from diffmem.compose import compose
+from diffmem.analysis import pipeline
+from diffmem.analysis.laws.scaling import fit_power_law
+from diffmem.config.compose import compose
 from diffmem.runs import neighbour_sheet, run_film
-from diffmem.stats import wilson
+from diffmem.stats.intervals import wilson
 from diffmem.store import RunDir
 
 

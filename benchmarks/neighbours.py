@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmem.metrics.neighbours import Images, nearest_two
+from diffmem.metrics.search import Images, nearest_two
 
 
 def images(n: int, samples: int, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:

@@ -9,9 +9,9 @@ import argparse
 import time
 
 import numpy as np
-from diffmem.analysis.scaling import fit_power_law
 
-from tests.test_planted_law import ALPHA, BETA, DRAWS, WIDTH, N, read_times
+from diffmem.analysis.laws.scaling import fit_power_law
+from tests.analysis.test_planted_law import ALPHA, BETA, DRAWS, WIDTH, N, read_times
 
 
 def main() -> None:

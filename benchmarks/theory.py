@@ -24,7 +24,7 @@ from diffmem.theory.dynamics import finite_curves, limit_curves
 from diffmem.theory.simulate import draw
 from diffmem.theory.spectrum import bands, density
 from diffmem.theory.timescales import time_grid
-from tests.theory_oracles import six_equations
+from tests.helpers.theory_oracles import six_equations
 
 RATIOS: dict[str, Any] = {"psi_p": 8.0, "psi_n": 3.0, "t": 0.1}
 

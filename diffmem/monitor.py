@@ -30,9 +30,9 @@ import torch
 from torch import Tensor
 
 from diffmem.errors import InputError
-from diffmem.metrics.calibrated import leave_one_out
-from diffmem.metrics.denoising import evaluating
-from diffmem.metrics.neighbours import Images, TrainingIndex, memorized_fraction, null_columns
+from diffmem.metrics.calibrated_l2 import leave_one_out
+from diffmem.metrics.losses import evaluating
+from diffmem.metrics.search import Images, TrainingIndex, memorized_fraction, null_columns
 from diffmem.store import write_bytes
 
 SampleFn = Callable[[int], Tensor]

@@ -14,7 +14,7 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from diffmem.config import Config
+from diffmem.config.settings import Config
 from diffmem.data import Split, load, split
 from diffmem.diffusion.sampler import initial_noise, sample
 from diffmem.errors import InputError

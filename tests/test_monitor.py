@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from diffmem.analysis.table import read_table
 from torch import Tensor
 
 from diffmem import MemorizationMonitor
+from diffmem.analysis.tables.family import read_table
 from diffmem.errors import InputError
-from diffmem.stats import wilson
-
-from .compare_targets import noise_images
+from diffmem.stats.intervals import wilson
+from tests.helpers.compare_targets import noise_images
 
 TRAIN, HELDOUT = noise_images(50, 0) * 2 - 1, noise_images(300, 1) * 2 - 1
 EXAMPLE = Path(__file__).parents[1] / "examples" / "train_diffusers.py"
@@ -91,7 +90,7 @@ def test_looking_leaves_no_trace() -> None:
 def test_a_pipeline_is_drawn_in_eval_mode() -> None:
     from diffusers import DDIMPipeline, DDIMScheduler
 
-    from .test_compare_foreign import tiny_unet
+    from tests.compare.test_targets import tiny_unet
 
     unet = tiny_unet(sample_size=4, in_channels=1, out_channels=1, dropout=0.5).train()
     pipeline: Any = DDIMPipeline(unet, DDIMScheduler(num_train_timesteps=50))

@@ -14,11 +14,10 @@ import diffmem
 from diffmem.data import load, split
 from diffmem.diffusion.sampler import initial_noise
 from diffmem.errors import InputError
-from diffmem.metrics.neighbours import memorized_fraction, nearest_two
+from diffmem.metrics.search import memorized_fraction, nearest_two
 from diffmem.runs import neighbour_sheet, run_film
-from diffmem.training.run import execute, plan
-
-from .tiny import CHECKPOINTS, tiny
+from diffmem.training.session import execute, plan
+from tests.helpers.tiny import CHECKPOINTS, tiny
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ import pandas as pd
 from scipy.stats import fisher_exact
 from torch import Tensor
 
-from diffmem import paired
-from diffmem.compare.measured import Measured
+from diffmem.compare.measure import Measured
 from diffmem.metrics import panel
 from diffmem.metrics.consistency import Consistency, consistency, unrelated
+from diffmem.stats import paired
 
 
 def sample_rows(one: Measured) -> pd.DataFrame:

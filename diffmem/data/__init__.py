@@ -8,7 +8,7 @@ import dataclasses
 from functools import lru_cache
 from pathlib import Path
 
-from diffmem.config import DataConfig
+from diffmem.config.settings import DataConfig
 from diffmem.data import celeba, digits, fashion_mnist, image_folder, mixture
 from diffmem.data.dataset import Dataset, Split, outside_test, split
 

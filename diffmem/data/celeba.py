@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmem.config import DataConfig
+from diffmem.config.settings import DataConfig
 from diffmem.data.dataset import CHUNK, Dataset, check_shape, content_sha256, held_out_count
 from diffmem.data.image_folder import load_folder
 from diffmem.errors import InputError

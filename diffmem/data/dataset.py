@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmem.config import DataConfig
+from diffmem.config.settings import DataConfig
 from diffmem.errors import InputError
 
 TEST_COUNT = 2048

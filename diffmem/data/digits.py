@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from diffmem.config import DataConfig
+from diffmem.config.settings import DataConfig
 from diffmem.data.dataset import Dataset, check_shape, check_unused, content_sha256
 from diffmem.rng import permutation
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diffmem.config import DataConfig
+from diffmem.config.settings import DataConfig
 from diffmem.data.dataset import Dataset, check_shape, content_sha256, held_out_count
 from diffmem.errors import InputError
 from diffmem.rng import permutation

@@ -1,6 +1,6 @@
 """Any folder of JPEG and PNG images, nested folders too: square, gray or RGB, in natural order of their names.
 
-Prepared once (`images.py` says how) into a checksummed cache that is mapped from disk, so neither a second run nor
+Prepared once (`decode.py` says how) into a checksummed cache that is mapped from disk, so neither a second run nor
 a large folder costs decoding or memory. The key is the folder, its listing (names, sizes, mtimes) and the recipe.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from diffmem.config import DataConfig
-from diffmem.data import images
+from diffmem.config.settings import DataConfig
+from diffmem.data import decode
 from diffmem.data.cache import prepared
 from diffmem.data.dataset import Dataset, check_unused, held_out_count
 from diffmem.errors import InputError
@@ -41,7 +41,7 @@ def load_folder(cfg: DataConfig, *, source: str, licence: str) -> Dataset:
     if cfg.root is None or cfg.size is None or cfg.channels is None:
         raise InputError(f"{cfg.name} needs data.root, data.size and data.channels: such as a folder, 32 and 3.")
     root, size, channels = Path(cfg.root), cfg.size, cfg.channels
-    listing = images.list_images(root)
+    listing = decode.list_images(root)
     names = [name for name, _, _ in listing]
     shape = (len(names), channels, size, size)
     recipe = {
@@ -49,7 +49,7 @@ def load_folder(cfg: DataConfig, *, source: str, licence: str) -> Dataset:
         "listing_sha256": hashlib.sha256(json.dumps(listing).encode()).hexdigest(),
         "size": size,
         "channels": channels,
-        "how": images.RECIPE,
+        "how": decode.RECIPE,
     }
     test_count = held_out_count(cfg, len(names))
     stored, sha256 = prepared("image_folder", recipe, shape, lambda: _decode_all(root, names, size, channels))
@@ -69,7 +69,7 @@ def _decode_all(root: Path, names: list[str], size: int, channels: int) -> Itera
     log.info("preparing %d images of %s once", len(names), root)
 
     def block(start: int) -> np.ndarray:
-        return np.stack([images.decode(root / name, size, channels) for name in names[start : start + BLOCK]])
+        return np.stack([decode.decode(root / name, size, channels) for name in names[start : start + BLOCK]])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(block, range(0, len(names), BLOCK))

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmem.config import DataConfig
+from diffmem.config.settings import DataConfig
 from diffmem.data.dataset import TEST_COUNT, Dataset, check_unused, content_sha256
 from diffmem.errors import InputError
 from diffmem.rng import normal

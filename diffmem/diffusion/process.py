@@ -10,7 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from diffmem.config import DiffusionConfig
+from diffmem.config.settings import DiffusionConfig
 
 
 @dataclass(frozen=True)

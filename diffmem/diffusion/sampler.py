@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from diffmem import rng
-from diffmem.config import DiffusionConfig, SamplerConfig
+from diffmem.config.settings import DiffusionConfig, SamplerConfig
 from diffmem.diffusion.process import Process
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]

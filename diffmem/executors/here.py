@@ -2,8 +2,8 @@
 
 from concurrent.futures import Future
 
-from diffmem.config import Config, ExecutorConfig
-from diffmem.training.run import Outcome, execute, plan
+from diffmem.config.settings import Config, ExecutorConfig
+from diffmem.training.session import Outcome, execute, plan
 from diffmem.training.signals import Interrupted
 
 

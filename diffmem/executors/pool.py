@@ -13,9 +13,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from signal import SIGTERM
 
-from diffmem.config import Config, ExecutorConfig
+from diffmem.config.settings import Config, ExecutorConfig
 from diffmem.training.machine import resolve_device
-from diffmem.training.run import Outcome, execute, plan
+from diffmem.training.session import Outcome, execute, plan
 
 # what a run imports, seconds in all: the server has it loaded before it forks
 PRELOAD = [

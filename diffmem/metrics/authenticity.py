@@ -9,7 +9,7 @@ generative models", section 3.2 (AuthPct as in Stein et al. 2023).
 
 from torch import Tensor
 
-from diffmem.metrics.neighbours import NearestTwo, TrainingIndex
+from diffmem.metrics.search import NearestTwo, TrainingIndex
 
 
 def authentic(nearest: NearestTwo, index: TrainingIndex) -> Tensor:

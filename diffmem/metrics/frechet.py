@@ -11,8 +11,8 @@ Source: Dowson and Landau 1982, "The Frechet distance between multivariate norma
 
 import numpy as np
 
-from diffmem import stats
 from diffmem.errors import InputError
+from diffmem.stats import intervals
 
 _SYMMETRY = 1e-8  # relative to the largest entry
 
@@ -79,7 +79,7 @@ def frechet_jackknife(
         overlap = np.sqrt(np.maximum(eigenvalues, 0)).sum()
         left_out.append(float(np.sum((mean + shift - mu_ref) ** 2) + np.trace(cov) + trace - 2 * overlap))
         sizes.append(len(block))
-    low, high = stats.jackknife(estimate, left_out, sizes, level)
+    low, high = intervals.jackknife(estimate, left_out, sizes, level)
     return max(low, 0.0), high
 
 

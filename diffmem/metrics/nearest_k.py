@@ -10,7 +10,7 @@ Letters: M samples, n training images, d values in one image.
 import torch
 from torch import Tensor
 
-from diffmem.metrics.neighbours import Images, take
+from diffmem.metrics.search import Images, take
 
 _MARGIN = 8  # candidates beyond k, among which the products may have the order wrong
 _SAMPLES, _IMAGES = 512, 2048  # rows of a tile

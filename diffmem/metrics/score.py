@@ -13,7 +13,7 @@ from torch import Tensor
 from diffmem.data import mixture
 from diffmem.diffusion.empirical import EmpiricalDenoiser
 from diffmem.diffusion.process import Process
-from diffmem.metrics.denoising import Denoiser, evaluating, noise_pairs
+from diffmem.metrics.losses import Denoiser, evaluating, noise_pairs
 
 
 def score_errors(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from diffmem.config import ModelConfig
+from diffmem.config.settings import ModelConfig
 from diffmem.models import resmlp, unet, unet_reference
 
 

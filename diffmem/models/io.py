@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from diffmem.config import ModelConfig
+from diffmem.config.settings import ModelConfig
 from diffmem.errors import InputError
 from diffmem.models import build
 from diffmem.models.unet import UNet

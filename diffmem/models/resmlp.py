@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffmem.config import ModelConfig
+from diffmem.config.settings import ModelConfig
 from diffmem.errors import InputError
 
 

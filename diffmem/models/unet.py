@@ -8,7 +8,7 @@ Bonnaire et al. 2025). 4.023 M parameters at W = 32 on 1x32x32 images.
 
 from torch import Tensor, nn
 
-from diffmem.config import ModelConfig
+from diffmem.config.settings import ModelConfig
 from diffmem.errors import InputError
 
 

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffmem.config import ModelConfig
+from diffmem.config.settings import ModelConfig
 from diffmem.errors import InputError
 
 STUDY_HEADS, STUDY_GROUPS, STUDY_DROPOUT = 4, 8, 0.1  # settings that no weight's shape tells

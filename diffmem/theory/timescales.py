@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from diffmem.errors import InputError, NotReached
-from diffmem.stats import crossing_time
+from diffmem.stats.intervals import crossing_time
 from diffmem.theory.constants import Activation
 from diffmem.theory.dynamics import Curves
 from diffmem.theory.solver import Array, Problem

@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diffmem.config import Config
+from diffmem.config.settings import Config
 from diffmem.data import Dataset, Split, outside_test
 from diffmem.diffusion.process import Process
 from diffmem.diffusion.sampler import initial_noise, sample
 from diffmem.errors import InputError
-from diffmem.metrics import denoising, features, frechet, neighbours, score
+from diffmem.metrics import frechet, score, search
+from diffmem.metrics.features import extractors
+from diffmem.metrics.losses import epsilon_losses
 from diffmem.training.train import Diverged
 
 PCA_IMAGES = 10_000  # images outside the test split that a feature basis is fitted on
@@ -42,11 +44,11 @@ class Evaluator:
         self.loss_images = {"train": split.train[:shown].to(device), "test": split.test[:shown].to(device)}
         if config.can_sample:
             self.noise = initial_noise(config.eval.samples, config.data.shape).to(device)
-            self.index = neighbours.TrainingIndex(split.train.to(device))
+            self.index = search.TrainingIndex(split.train.to(device))
             heldout = self.index.nearest_two(split.test.to(device))
-            self.shared = neighbours.null_columns(heldout, config.eval.k)
+            self.shared = search.null_columns(heldout, config.eval.k)
             self.shared["train_duplicates"] = self.index.duplicates
-            self.extractor = features.extractor(quality_name(config), outside_test(dataset, PCA_IMAGES))
+            self.extractor = extractors.extractor(quality_name(config), outside_test(dataset, PCA_IMAGES))
             self.test_statistics = frechet.statistics(self.extractor(split.to_pixels(split.test)))
 
     def __call__(self, model: nn.Module, step: int) -> Measured:
@@ -78,7 +80,7 @@ class Evaluator:
     def _memorization(self, samples: Tensor) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         settings = self.config.eval
         nearest = self.index.nearest_two(samples)
-        columns = neighbours.summarize(nearest, settings.k, settings.bootstrap, seed=0)
+        columns = search.summarize(nearest, settings.k, settings.bootstrap, seed=0)
         arrays = {name: getattr(nearest, name).numpy() for name in ("d1", "d2", "i1", "i2")}
         arrays["images"] = samples[: settings.keep_samples].cpu().numpy()
         return {**columns, **self.shared}, arrays
@@ -98,7 +100,7 @@ class Evaluator:
         times = config.eval.t if config.train.t is None else (config.train.t,)
         columns: dict[str, float] = {}
         for kind, images in self.loss_images.items():
-            losses = denoising.epsilon_losses(model, self.process, images, t=times, tile=config.eval.tile)
+            losses = epsilon_losses(model, self.process, images, t=times, tile=config.eval.tile)
             columns |= {f"loss_{kind}_t{t}": loss for t, loss in losses.items()}
         for t in times:
             columns[f"loss_gen_t{t}"] = columns[f"loss_test_t{t}"] - columns[f"loss_train_t{t}"]
@@ -126,7 +128,7 @@ class Evaluator:
 def quality_name(config: Config) -> str:
     """The feature extractor of this run's Frechet distance."""
     name = config.eval.quality
-    return features.automatic(config.data.d) if name == "auto" else name
+    return extractors.automatic(config.data.d) if name == "auto" else name
 
 
 def check(config: Config, split: Split) -> None:
@@ -139,7 +141,7 @@ def check(config: Config, split: Split) -> None:
         )
     if config.can_sample:
         name = quality_name(config)
-        dim = features.dimension(name, config.data.d)
+        dim = extractors.dimension(name, config.data.d)
         for option, count in (("eval.samples", config.eval.samples), ("the test split", held_out)):
             if count < 2 * dim:
                 raise InputError(

@@ -10,7 +10,7 @@ from typing import Any
 import threadpoolctl
 import torch
 
-from diffmem.config import Config
+from diffmem.config.settings import Config
 from diffmem.errors import InputError
 
 PACKAGES = ("torch", "diffusers", "numpy", "scipy", "safetensors")

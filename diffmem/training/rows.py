@@ -4,7 +4,7 @@ import safetensors.numpy
 import torch
 from torch import nn
 
-from diffmem.config import Config
+from diffmem.config.settings import Config
 from diffmem.data import Dataset, Split
 from diffmem.store import EvalDir, RunDir, write_bytes
 from diffmem.training import snapshot

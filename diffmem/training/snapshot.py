@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from diffmem import store
-from diffmem.config import Config
+from diffmem.config.settings import Config
 from diffmem.data import Split
 from diffmem.diffusion.sampler import scheduler
 from diffmem.errors import InputError

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from diffmem import rng
-from diffmem.config import Config, OptimizerConfig
+from diffmem.config.settings import Config, OptimizerConfig
 from diffmem.diffusion.process import Process
 from diffmem.models import build
 

@@ -1,0 +1,215 @@
+"""Figures of the theory, from the tables that `diffmem theory` computes. Nothing is computed here.
+
+Letters: λ an eigenvalue of U, τ training time in units of the model, ψ_n = n/d, ψ_p = p/d.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from diffmem.errors import InputError
+from diffmem.store import write_bytes
+
+from . import drawing
+from .drawing import COLOURS, GENERALIZE, MEMORIZE, MUTED, SYMBOLS, styled
+from .registry import save
+
+TAU = r"training time $\tau$ (units of the model)"
+PARTS = {"low": ("#7a8594", "$W$ alone"), "bulk1": (MEMORIZE, "memorization"), "bulk2": (GENERALIZE, "generalization")}
+
+
+def write(name: str, table: pd.DataFrame, facts: Mapping[str, Any], folder: str | Path) -> list[Path]:
+    """Draw figure `name` and write it as PNG and SVG with its CSV and JSON into `folder`; returns the paths."""
+    check_folder(folder)
+    paths = list(save(FIGURES[name](table, facts), table, folder, name))
+    facts_path = Path(folder) / f"{name}.json"
+    write_bytes(facts_path, (json.dumps(facts, indent=1) + "\n").encode(), durable=False)
+    return [*paths, facts_path]
+
+
+def check_folder(folder: str | Path) -> None:
+    """Raises InputError where `folder`, or what it would stand in, is a file."""
+    for path in (Path(folder), *Path(folder).parents):
+        if path.exists() and not path.is_dir():
+            raise InputError(f"out={folder}: {path} is a file: name a folder.")
+
+
+@styled
+def spectrum(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
+    """λρ(λ) on a log axis, so that equal areas are equal numbers of eigenvalues: the limit over simulated bars."""
+    figure = Figure(figsize=(9, 4.4), layout="constrained")
+    axes = figure.subplots()
+    bars = table[table["kind"] == "simulation"]
+    width = bars["high"] - bars["low"]
+    height = bars["density"] * np.sqrt(bars["low"] * bars["high"])
+    axes.bar(bars["low"], height, width, align="edge", color="#cdd3db", edgecolor="white", linewidth=0.4, zorder=1)
+    curve = table[table["kind"] == "density"]
+    top = float((curve["high"] * curve["density"]).max())
+    for band in table[table["kind"] == "band"].to_dict("records"):
+        line = curve[(curve["low"] >= band["low"]) & (curve["low"] <= band["high"])]
+        names = str(band["part"]).split("+")
+        colour = PARTS[names[-1]][0]
+        y = (line["low"] * line["density"]).to_numpy()
+        axes.plot(line["low"], y, color=colour, linewidth=2.2, zorder=3)
+        text = " + ".join(PARTS[name][1] for name in names) + f"\n{100 * band['density']:.3g}% of eigenvalues"
+        simulated = height[bars["low"].between(band["low"] / 1.1, band["high"])].max() if len(bars) else 0.0
+        place = (float(np.sqrt(band["low"] * band["high"])), max(float(y.max()), float(simulated)) + 0.03 * top)
+        axes.annotate(text, place, ha="center", va="bottom", color=colour, fontsize=9, fontweight="bold")
+    atom = facts["atom"]
+    if atom["mass"]:
+        axes.annotate(
+            f"atom, {100 * atom['mass']:.3g}%",
+            (atom["location"], 0),
+            (atom["location"] / 1.25, 0.45 * top),
+            ha="right",
+            color=MUTED,
+            arrowprops={"arrowstyle": "-|>", "color": MUTED, "linewidth": 2},
+        )
+    axes.set(
+        xscale="log", xlabel=r"eigenvalue $\lambda$ of $U$", ylabel=r"density in $\log\lambda$: $\lambda\rho(\lambda)$"
+    )
+    axes.set_ylim(0, 1.3 * top)
+    low, high = min(atom["location"], float(curve["low"].min())) / 6, float(curve["high"].max()) * 1.6
+    axes.set_xlim(low, high)
+    drawing.log_ticks(axes.xaxis, low, high)
+    handles = [Line2D([], [], color=MUTED, linewidth=2.2, label="limit")]
+    if len(bars):
+        handles.append(Line2D([], [], color="#cdd3db", linewidth=7, label="simulated"))
+    figure.legend(handles=handles, loc="outside upper right", ncols=2)
+    axes.set_title(_model(facts))
+    return figure
+
+
+@styled
+def curves(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
+    """Train and test loss against τ: lines are the limit, points simulated draws; τ_gen and τ_mem are marked."""
+    figure = Figure(figsize=(8.4, 4.6), layout="constrained")
+    axes = figure.subplots()
+    limit = table[table["kind"] == "limit"]
+    simulated = table[table["kind"] == "simulation"]
+    for split, colour in (("test", GENERALIZE), ("train", MEMORIZE)):
+        axes.plot(limit["tau"], limit[split], color=colour, label=f"{split} loss, limit", zorder=3)
+        if len(simulated):
+            axes.plot(simulated["tau"], simulated[split], "o", color=colour, markersize=4, alpha=0.6, zorder=4)
+    _tau_axis(axes, limit["tau"])
+    axes.set_ylabel("denoising loss")
+    for name, dash in (("tau_gen", (0, (4, 2))), ("tau_mem", (0, (1, 1.5)))):
+        if facts[name] is not None:
+            axes.axvline(facts[name], color=MUTED, linestyle=dash, linewidth=1.4, zorder=1)
+            axes.annotate(
+                SYMBOLS[name],
+                (facts[name], 1.0),
+                (3 if name == "tau_mem" else -3, -2),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                ha="left" if name == "tau_mem" else "right",
+                va="top",
+                color=MUTED,
+                fontsize=11,
+            )
+    handles, _ = axes.get_legend_handles_labels()
+    if len(simulated):
+        draws = simulated["draw"].nunique()
+        label = f"simulated, {draws} draw" + "s" * (draws > 1)
+        handles.append(Line2D([], [], color=MUTED, linestyle="none", marker="o", markersize=4, label=label))
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
+    axes.set_title(_model(facts), pad=8)
+    return figure
+
+
+@styled
+def timescales(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
+    """τ_gen and τ_mem from the edges against ψ_n: where ψ_p grows with it, and where it is fixed and the law bends."""
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    settings = facts["settings"]
+    titles = (rf"$\psi_p = {settings['psi_p_per_n']:g}\,\psi_n$", rf"$\psi_p = {settings['psi_p']:g}$ fixed")
+    for axes, family, title in zip(panels, ("ratio", "fixed"), titles, strict=True):
+        part = table[table["family"] == family]
+        axes.set(xscale="log", yscale="log", xlabel=r"$\psi_n = n/d$")
+        axes.set_title(title)
+        for name, marker in (("tau_mem", "D"), ("tau_gen", "o")):
+            axes.plot(part["psi_n"], part[name], marker + "-", color=COLOURS[name], markersize=6, zorder=3)
+            axes.plot(
+                part["psi_n"], part[f"{name}_loss"], marker, color=COLOURS[name], markerfacecolor="white", zorder=2
+            )
+        axes.plot(part["psi_n"], part["tau_mem_closed"], "--", color=MUTED, zorder=4, linewidth=1.4)
+        drawing.n_axis(axes.xaxis, sorted(part["psi_n"]))
+    known = table[table["family"] == "ratio"].dropna(subset="tau_mem")
+    if facts["slopes"]["tau_mem"] is not None:
+        end = known.iloc[-1]
+        panels[0].annotate(
+            f"slope {facts['slopes']['tau_mem']:.2f}",
+            (end["psi_n"], end["tau_mem"]),
+            (-10, -2),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            color=MEMORIZE,
+            fontweight="bold",
+            fontsize=12,
+        )
+    panels[0].set_ylabel(TAU)
+    drawing.log_ticks(panels[0].yaxis, *panels[0].get_ylim())
+    handles = [
+        Line2D([], [], color=COLOURS[name], marker=marker, label=f"{SYMBOLS[name]} from the edge")
+        for name, marker in (("tau_mem", "D"), ("tau_gen", "o"))
+    ]
+    handles.append(Line2D([], [], color=MUTED, linestyle="--", label=r"closed form of bulk 1"))
+    handles.append(
+        Line2D(
+            [], [], color=MUTED, linestyle="none", marker="o", markerfacecolor="white", label="open: from the losses"
+        )
+    )
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    return figure
+
+
+@styled
+def predict(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
+    """Predicted losses against τ for every n (solid test, dashed train), and τ_gen and τ_mem against n."""
+    figure = Figure(figsize=(10.4, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
+    colours = drawing.colours(table["n"])
+    for n, part in table.groupby("n"):
+        colour = colours[n]  # type: ignore[index]
+        left.plot(part["tau"], part["test"], color=colour)
+        left.plot(part["tau"], part["train"], color=colour, linestyle=(0, (3, 1.6)), linewidth=1.3)
+    _tau_axis(left, table["tau"])
+    left.set_ylim(0, 1.15 * min(float(table["test"].max()), 3.0))
+    left.set_ylabel("denoising loss: test solid, train dashed")
+    settings = facts["settings"]
+    left.set_title(f"predicted on {settings['data']['name']}, $d$ = {facts['d']}, $t$ = {settings['t']:g}")
+    times = table.groupby("n", as_index=False)[["tau_gen", "tau_mem"]].first()
+    for name, marker in (("tau_mem", "D"), ("tau_gen", "o")):
+        right.plot(times["n"], times[name], marker + "-", color=COLOURS[name], label=SYMBOLS[name])
+    right.set(xscale="log", yscale="log", xlabel="training images $n$", ylabel=TAU)
+    for n in times.loc[times["tau_mem"].isna(), "n"]:
+        right.text(n, 0.97, "never", transform=right.get_xaxis_transform(), color=MEMORIZE, ha="center", va="top")
+    right.set_title("when to stop, from the losses")
+    drawing.n_axis(right.xaxis, sorted(times["n"]))
+    drawing.log_ticks(right.yaxis, *right.get_ylim())
+    right.legend(loc="upper left")
+    drawing.key(figure, table.assign(width=np.nan), [])
+    return figure
+
+
+FIGURES = {"spectrum": spectrum, "curves": curves, "timescales": timescales, "predict": predict}
+
+
+def _tau_axis(axes: Axes, tau: pd.Series) -> None:
+    axes.set(xscale="log", xlabel=TAU)
+    axes.set_xlim(float(tau.min()), float(tau.max()))
+    drawing.log_ticks(axes.xaxis, float(tau.min()), float(tau.max()))
+
+
+def _model(facts: Mapping[str, Any]) -> str:
+    s = facts["settings"]
+    return rf"$\psi_p$ = {s['psi_p']:g}, $\psi_n$ = {s['psi_n']:g}, $t$ = {s['t']:g}, {s['activation']}"

@@ -1,0 +1,184 @@
+"""Data collapse: the scaled time τ / (n^α W^β) in which the curves f_mem(τ) of all n and W fall together best.
+
+Curves are compared at equal height. Where the rise y = (f_mem - null) / (1 - null) of run i passes level l,
+
+    log τ_i(l) = log g(l) + α log n_i + β log W_i + σ z,   z ~ N(0, 1)
+
+with one g for all runs: the collapsed curve, free in shape. σ, the spread of log time around it, is the score: 0 where
+the curves lie on one another, 0.1 where they lie 10% apart in time. It has no scale: other units of τ, n or W move g
+alone. The range of levels is common to the runs: from 0.05, where τ_mem is read, to the least height that a rising
+curve ends at (0.95 at most). A run that has not come to a level counts with the probability that it takes longer, as in
+`tobit`.
+
+The interval is α ± q s, as in `scaling`: q Student's quantile with N - k degrees of freedom, N the rising runs, k the
+exponents and the constant; s the spread of resamples of whole runs. Below 8 rising runs resamples are too few of a
+kind, and s comes from the observed information, in which a run counts once, however many levels it is read at.
+
+N runs, L levels, k coefficients, B resamples.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit, stdtrit
+
+from diffmem.stats.intervals import crossing_times, isotonic
+
+from ..tables.family import Family
+from ..times.curves import Curve, family_curves, observed
+from ..times.tau_mem import NULL_LIMIT, THETA
+from .scaling import FEW, Z, identified
+from .tobit import SHARPEST, Array, fit_tobit
+
+LEVELS = 8
+
+
+class CollapseRefused(ValueError):
+    """Too few curves rise, or they do not tell the exponents apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collapse:
+    """f_mem as a function of τ / (n^alpha W^beta), with 95% intervals; β is NaN where W does not vary.
+
+    `score` is the standard deviation of log scaled time at equal rise, over levels from `level_low` to `level_high`;
+    `n_rising` of `n_runs` curves rise. `method`: "resampled runs" or "observed information".
+    """
+
+    alpha: float
+    alpha_low: float
+    alpha_high: float
+    beta: float
+    beta_low: float
+    beta_high: float
+    score: float
+    level_low: float
+    level_high: float
+    n_runs: int
+    n_rising: int
+    method: str
+
+
+def fit_collapse(
+    curves: Sequence[Curve], *, n: ArrayLike, width: ArrayLike, n_boot: int = 2000, seed: int = 0
+) -> Collapse:
+    """Collapse N curves of f_mem; `n`, `width` [N]. β is fitted where `width` varies.
+
+    Raises CollapseRefused where the curves that rise are no more than the coefficients or leave the exponents open.
+    Source: Bhattacharjee and Seno 2001, "A measure of data collapse for scaling", with the spread taken along time.
+    """
+    runs = np.column_stack([np.ones(len(curves)), np.log(np.asarray(n, dtype=np.float64))])
+    if len(set(np.asarray(width).tolist())) > 1:
+        runs = np.column_stack([runs, np.log(np.asarray(width, dtype=np.float64))])
+    k = runs.shape[1]
+    rises = [_rise(curve) for curve in curves]
+    rising = np.array([rise[0] < THETA <= rise[-1] for rise in rises], dtype=bool)
+    n_rising = int(rising.sum())
+    if n_rising <= k:
+        raise CollapseRefused(
+            f"{n_rising} of {len(curves)} curves rise through {THETA:g} of their range, and a collapse with {k - 1} "
+            f"exponent{'s' if k > 2 else ''} needs {k + 1} that do"
+        )
+    if not identified(runs, rising, np.ones((1, len(runs))))[0]:
+        raise CollapseRefused(
+            f"the {n_rising} curves that rise have {len(set(runs[rising, 1]))} distinct n"
+            f"{' and widths that vary along with n' if k == 3 else ''}, which leaves the exponents open"
+        )
+    top = min(rise[-1] for rise, passes in zip(rises, rising, strict=True) if passes)
+    level = expit(np.linspace(logit(THETA), logit(min(top, 1 - THETA)), LEVELS))
+    y, censored = _passing_times(curves, rises, level)  # [N L]
+    of_run = np.repeat(np.arange(len(curves)), LEVELS)
+    exponents = (runs[:, 1:] - runs[:, 1:].mean(axis=0))[of_run]
+    x = np.column_stack([np.tile(np.eye(LEVELS), (len(curves), 1)), exponents])
+    y = y - y.mean()
+    b, sigma, covariance = fit_tobit(x, y, censored, np.full((1, len(y)), 1 / LEVELS))
+    error, method = np.sqrt(covariance[0].diagonal()[LEVELS:]), "observed information"
+    if n_rising >= FEW:
+        drawn = np.random.default_rng(seed).multinomial(len(runs), np.full(len(runs), 1 / len(runs)), size=n_boot)
+        drawn = drawn[identified(runs, rising, drawn.astype(np.float64))]
+        if len(drawn) >= max(0.9 * n_boot, 2):
+            copies, _, _ = fit_tobit(x, y, censored, drawn[:, of_run] / LEVELS)
+            low, high = np.quantile(copies[:, LEVELS:], [0.025, 0.975], axis=0)
+            error, method = (high - low) / (2 * Z), "resampled runs"
+    small = math.sqrt(n_rising / (n_rising - k))
+    half = float(stdtrit(n_rising - k, 0.975)) * small * np.maximum(error, 1e-3 / SHARPEST)
+    alpha, beta = b[0, LEVELS], b[0, -1] if k == 3 else np.nan
+    return Collapse(
+        alpha=float(alpha),
+        alpha_low=float(alpha - half[0]),
+        alpha_high=float(alpha + half[0]),
+        beta=float(beta),
+        beta_low=float(beta - half[-1]),
+        beta_high=float(beta + half[-1]),
+        score=float(sigma[0] * small),
+        level_low=float(level[0]),
+        level_high=float(level[-1]),
+        n_runs=len(curves),
+        n_rising=n_rising,
+        method=method,
+    )
+
+
+def family_collapse(family: Family, quality: str | None = None, n_boot: int = 2000, seed: int = 0) -> dict[str, Any]:
+    """The collapse of a family: the contents of `collapse.json`, with the reason under "refused" where there is none.
+
+    `quality` is needed where the table has several measures of it. Raises InputError where f_mem's columns are
+    incomplete.
+    """
+    curves = family_curves(family, quality)
+    used = np.array([_usable(curve) for curve in curves])
+    if not used.any():
+        return {"n_runs": 0, "refused": "no run has a curve of f_mem with a null that leaves it room to rise"}
+    kept = [curve for curve, use in zip(curves, used, strict=True) if use]
+    runs = family.runs[used]
+    try:
+        found = fit_collapse(kept, n=runs["n"], width=runs["width"], n_boot=n_boot, seed=seed)
+    except CollapseRefused as refusal:
+        return {"n_runs": len(kept), "refused": str(refusal)}
+    with_width = math.isfinite(found.beta)
+    return {
+        "alpha": found.alpha,
+        "low": found.alpha_low,
+        "high": found.alpha_high,
+        "beta": found.beta if with_width else None,
+        "beta_low": found.beta_low if with_width else None,
+        "beta_high": found.beta_high if with_width else None,
+        "score": found.score,
+        "level_low": found.level_low,
+        "level_high": found.level_high,
+        "n_runs": found.n_runs,
+        "n_rising": found.n_rising,
+        "method": found.method,
+    }
+
+
+def _usable(curve: Curve) -> bool:
+    """Whether f_mem was measured past step 0, with a null that it can rise from."""
+    null = observed(curve).null
+    return curve.count is not None and null is not None and bool(null[0] <= NULL_LIMIT) and bool(curve.step[-1] > 0)
+
+
+def _rise(curve: Curve) -> Array:
+    """(f_mem - null) / (1 - null) [K] of the weighted isotonic fit."""
+    assert curve.count is not None
+    assert curve.total is not None
+    null = observed(curve).null
+    assert null is not None
+    rise: Array = (isotonic(curve.count / curve.total, curve.total) - null[0]) / (1 - null[0])
+    return rise
+
+
+def _passing_times(curves: Sequence[Curve], rises: Sequence[Array], level: Array) -> tuple[Array, NDArray[np.int64]]:
+    """log τ at which each run passes each level, or the log of the step it lies beyond, and the censoring: [N L]."""
+    times, censored = [], []
+    for curve, rise in zip(curves, rises, strict=True):
+        time = crossing_times(curve.step, np.tile(rise, (len(level), 1)), level).time
+        side = np.where(np.isfinite(time), 0, np.sign(time)).astype(np.int64)
+        first = curve.step[curve.step > 0][0]
+        times.append(np.log(np.select([side > 0, side < 0], [curve.step[-1], first], time)))
+        censored.append(side)
+    return np.concatenate(times), np.concatenate(censored)

@@ -1,0 +1,145 @@
+"""Images of a user as pixels in [0, 1]: a folder of JPEG and PNG files, or one tensor in a file.
+
+Tensors are .pt or .pth (read without running code), .npy or .safetensors: [N, C, H, W], or [N, H, W] for gray. uint8 is
+0 to 255; floats are in [0, 1], or in [-1, 1] as diffusers trains on, which is told by values below -0.5.
+"""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from diffmem.data import decode
+from diffmem.errors import InputError
+
+TENSORS = (".pt", ".pth", ".npy", ".safetensors")
+_SLACK = 1e-3  # by which floats may leave their range
+
+
+def is_images(path: Path) -> bool:
+    """Whether `path` is a tensor file by its suffix, or a folder with an image somewhere in it."""
+    if path.is_file():
+        return path.suffix in TENSORS
+    return path.is_dir() and any(file.suffix.lower() in decode.SUFFIXES for file in path.rglob("*"))
+
+
+def read_images(path: Path, shape: tuple[int, ...] | None, option: str) -> Tensor:
+    """All images at `path` in pixels: float32 [N, C, H, W].
+
+    `shape` (C, H, W) is what they must have; images of a folder are cut and resized to it (None: as the first file
+    is). `option` names the path in messages. Raises InputError for what cannot be read, no images, another shape, and
+    values that are no pixels.
+    """
+    if not path.exists():
+        raise InputError(f"{option}={path} does not exist: give a folder of images or a tensor file.")
+    if path.is_dir():
+        return _read_folder(path, shape, option)
+    if path.suffix not in TENSORS:
+        raise InputError(f"{option}={path} is no tensor file: give one of {', '.join(TENSORS)}, or a folder of images.")
+    found = _pixels(_read_tensor(path), f"{option}={path}")
+    if shape is not None and tuple(found.shape[1:]) != shape:
+        raise InputError(f"{option}={path} holds images of shape {tuple(found.shape[1:])}, and {shape} is needed.")
+    return found
+
+
+def load_state(path: Path) -> object:
+    """What torch.save wrote at `path`, read without running code. Raises InputError, also where it holds code."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:  # a damaged file, or one that holds code, makes the unpickler fail in any way
+        reason = str(error).partition("\n")[0].split("(1)")[0].strip() or type(error).__name__
+        raise InputError(
+            f"{path} is refused ({reason}): only tensors are read, nothing that could run code; save it as safetensors."
+        ) from error
+
+
+def _read_folder(path: Path, shape: tuple[int, ...] | None, option: str) -> Tensor:
+    try:
+        names = [name for name, _, _ in decode.list_images(path)]
+        channels, height, width = shape or _shape_of(path / names[0])
+        if height != width or channels not in (1, 3):
+            raise InputError(
+                f"{option}={path}: a folder gives square gray or RGB images, and {(channels, height, width)} is "
+                "needed: give a tensor file."
+            )
+        stack = np.stack([decode.decode(path / name, height, channels) for name in names])
+    except InputError as error:
+        words = str(error).replace(f"data.root={path}", f"{option}={path}").replace("data.root", "the folder")
+        raise InputError(words) from error
+    return torch.from_numpy(stack).float() / 255
+
+
+def _shape_of(path: Path) -> tuple[int, int, int]:
+    """(C, H, W) that the image at `path` is decoded to: the side of its largest square, gray or RGB."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=("JPEG", "PNG")) as image:
+            side = min(image.size)
+            return (1 if image.mode in ("1", "L", "I", "I;16") else 3, side, side)
+    except Exception as error:  # broken bytes make a decoder fail in any way
+        raise InputError(f"{path} can't be decoded ({error}): mend it or take it out of the folder.") from error
+
+
+def _read_tensor(path: Path) -> Tensor:
+    readers: dict[str, Callable[[], object]] = {
+        ".pt": lambda: load_state(path),
+        ".pth": lambda: load_state(path),
+        ".npy": lambda: torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False)),
+        ".safetensors": lambda: _only(load_file(path), path),
+    }
+    try:
+        found = readers[path.suffix]()
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file makes its reader fail in any way
+        raise InputError(
+            f"{path} can't be read ({str(error).partition(chr(10))[0]}): give a whole tensor file."
+        ) from error
+    if not isinstance(found, Tensor) or found.layout != torch.strided:
+        raise InputError(f"{path} holds no dense tensor: save images as one tensor [N, C, H, W].")
+    return found.detach()
+
+
+def _only(tensors: dict[str, Tensor], path: Path) -> Tensor:
+    if "images" in tensors:
+        return tensors["images"]
+    if len(tensors) != 1:
+        raise InputError(f"{path} holds {len(tensors)} tensors, none called images: save one, or call it images.")
+    return next(iter(tensors.values()))
+
+
+def _pixels(found: Tensor, where: str) -> Tensor:
+    if found.ndim == 3:
+        found = found[:, None]
+    if found.ndim != 4 or found.numel() == 0:
+        raise InputError(f"{where} has shape {tuple(found.shape)} and no images: save [N, C, H, W] with N >= 1.")
+    if found.dtype == torch.uint8:
+        return found.float() / 255
+    if not found.is_floating_point():
+        raise InputError(f"{where} holds {found.dtype}: save uint8 or floats.")
+    found = found.float()
+    low, high = float(found.min()), float(found.max())  # NaN goes through both
+    if not (np.isfinite(low) and np.isfinite(high)):
+        bad = int((~found.flatten(1).isfinite().all(1)).sum())
+        raise InputError(f"{where}: {bad} of {len(found)} images hold NaN or infinite values.")
+    first = -1 if low < -0.5 else 0
+    if low < first - _SLACK or high > 1 + _SLACK:
+        raise InputError(f"{where} has values from {low:.3g} to {high:.3g}: clip to [0, 1], or to [-1, 1] throughout.")
+    return found if first == 0 else (found + 1) / 2
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """A JSON object. Raises InputError for anything else."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({error}).") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds no JSON object.")
+    return found

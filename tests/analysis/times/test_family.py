@@ -1,0 +1,291 @@
+"""Times of planted curves, each rule of their definitions, and intervals that cover."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import save_file
+
+from diffmem.analysis.tables.family import Family, read_table
+from diffmem.analysis.times.curves import Curve, family_curves, resample
+from diffmem.analysis.times.family import family_times, tau_gen, tau_mem
+from diffmem.analysis.times.tau_gen import common_level
+from diffmem.analysis.times.timescale import Timescale
+from diffmem.errors import InputError
+from diffmem.stats.intervals import wilson
+from tests.helpers.families import GRID, curve, planted_rows, write_run
+
+STEPS = [0, 100, 200, 400, 800, 1600]
+
+
+def family(*tables: pd.DataFrame) -> Family:
+    rows = pd.concat(tables, ignore_index=True)
+    runs = rows.drop_duplicates("run")[["run", "n", "width", "seed", "index"]].reset_index(drop=True)
+    settings = pd.Series([{}] * len(runs), dtype=object)
+    return Family(runs.assign(status="complete", path=None, settings=settings), rows)
+
+
+def time(status: str = "reached", value: float = 1000.0) -> Timescale:
+    copies = {"reached": value, "right": np.inf, "left": -np.inf, "refused": np.inf}[status]
+    number = value if status == "reached" else np.nan
+    return Timescale("fmem_crosses", number, np.nan, np.nan, status, 1600.0, (), (), np.array([copies]), 1600.0)
+
+
+def test_planted_times_are_read_off_a_fine_grid() -> None:
+    grid = np.unique(np.round(np.geomspace(10, 1e5, 400)).astype(int))
+    tables = [planted_rows(n, 30.0 * n, 140, total=100_000, grid=grid) for n in (16, 64, 256)]
+    times = family_times(family(*tables), n_boot=0)
+    np.testing.assert_allclose(times["tau_mem"], [480, 1920, 7680], rtol=3e-3)
+    # the level is 1.5 times the best before tau_mem, which is a little above the floor
+    best = [float(t.loc[t["step"] <= m, "fd_pixels"].min()) for t, m in zip(tables, times["tau_mem"], strict=True)]
+    assert times["level"].tolist() == [pytest.approx(1.5 * max(best))] * 3
+    assert set(times["level_set_by"]) == {"n16-w16-s0"}
+    expected = 140 * (0.5 / (times["level"][0] - 1)) ** 0.5
+    np.testing.assert_allclose(times["tau_gen"], expected, rtol=3e-3)
+
+
+def test_the_level_rises_with_the_null() -> None:
+    found = tau_mem(curve(STEPS, [20, 24, 28, 40, 90, 190], null=(20.0, 100.0)))
+    level = 0.2 + 0.05 * 0.8  # 48 of 200
+    assert found.value == pytest.approx(400 * 2 ** ((200 * level - 40) / 50))
+    assert found.points == (400, 800)
+
+
+def test_the_bound_of_a_censored_time_is_the_latest_that_could_have_been_read() -> None:
+    """Just below surely above the level at the last point: not reached, and the bound is where its line crosses."""
+    level, total = 0.05, 400
+    sure = level + 1.959964 * np.sqrt(level * (1 - level) / total)
+    below, above = int(np.floor(sure * total)), int(np.ceil(sure * total))
+    steps, start = [100, 200, 400, 800], [0, 2, 8]
+    reached = tau_mem(curve(steps, [*start, above], total))
+    for last in (0, 8, below):
+        found = tau_mem(curve(steps, [*start, last], total))
+        assert (found.status, found.last_step) == ("right", 800.0)
+        if last:
+            assert found.bound == pytest.approx(400 * 2 ** ((level - 8 / total) / (sure - 8 / total)))
+            assert reached.value <= found.bound < 1.02 * reached.value
+    assert tau_mem(curve(steps, [0, 0, 30, 60], total)).bound == 800.0
+
+
+def test_a_null_above_a_half_refuses() -> None:
+    found = tau_mem(curve(STEPS, [150] * 6, null=0.51))
+    assert (found.status, found.notes[0][:8]) == ("refused", "the null")
+    assert np.isnan([found.value, found.low, found.high]).all()
+    assert tau_mem(curve(STEPS, [100] * 5 + [200], null=0.5)).status != "refused"
+
+
+@pytest.mark.parametrize("count", [[0] * 6, [0, 0, 0, 0, 0, 9], [0, 30, 0, 0, 0, 0], [0, 0, 0, 0, 12, 0]])
+def test_a_curve_that_does_not_stay_above_gives_no_number(count: list[int]) -> None:
+    found = tau_mem(curve(STEPS, count))
+    assert (found.status, found.last_step) == ("right", 1600)
+    assert np.isnan([found.value, found.low, found.high]).all()
+
+
+def test_one_point_above_counts_when_its_wilson_bound_is_above() -> None:
+    enough = next(count for count in range(10, 200) if wilson(count, 200)[0] > 0.05)
+    assert tau_mem(curve(STEPS, [0, 0, 0, 0, 0, enough])).status == "reached"
+    almost = tau_mem(curve(STEPS, [0, 0, 0, 0, 0, enough - 1]))
+    assert almost.status == "right"
+    assert "not surely" in almost.notes[0]
+    assert tau_mem(curve(STEPS, [0, 0, 0, 0, enough - 1, enough - 1])).status == "reached"
+
+
+def test_true_at_the_first_point_is_left_censored() -> None:
+    found = tau_mem(curve(STEPS[1:], [50, 60, 70, 80, 90]))
+    assert (found.status, found.last_step) == ("left", 100)
+    at_zero = tau_mem(curve(STEPS, [50, 60, 70, 80, 90, 100]))
+    assert (at_zero.status, at_zero.last_step) == ("left", 100)
+    assert "before any training" in at_zero.notes[0]
+    assert np.isnan([found.value, found.low, found.high]).all()
+
+
+def test_dips_beyond_four_standard_errors_are_flagged() -> None:
+    assert tau_mem(curve(STEPS, [0, 0, 40, 30, 60, 120])).notes == ()
+    (note,) = tau_mem(curve(STEPS, [0, 0, 80, 20, 60, 120])).notes
+    assert "from 0.400 at step 200 to 0.100 at step 400, 6.9 standard errors" in note
+
+
+@pytest.mark.parametrize("read", ["mem", "gen"])
+def test_unknown_definitions_are_named(read: str) -> None:
+    one = curve(STEPS, [0] * 6, quality=[9, 5, 2, 1, 1, 1])
+    level = common_level([one], [time()])
+    with pytest.raises(InputError, match=f"tau_{read} definition 'x' is not one of"):
+        tau_mem(one, "x") if read == "mem" else tau_gen(one, "x", level=level)
+
+
+def quality(value: list[float], spread: float = 0.1) -> dict[str, Any]:
+    y = np.array(value)
+    return {"quality": y, "quality_low": y * (1 - spread), "quality_high": y * (1 + spread)}
+
+
+def named(run: str, value: list[float], spread: float = 0.1) -> Curve:
+    made = curve(STEPS, [0] * 6, **quality(value, spread))
+    return Curve(**{**made.__dict__, "run": run})
+
+
+def test_the_poorest_eligible_run_sets_the_level_and_the_rest_are_named() -> None:
+    curves = [
+        named("memorized", [9, 5, 3, 2.0, 0.1, 0.1]),  # best before tau_mem = 500: 2.0
+        named("settled", [9, 5, 3, 1.0, 1.05, 1.0]),
+        named("falling", [9, 8, 7, 6, 5, 4]),
+        named("left", [9, 8, 7, 6, 6, 6]),
+        named("refused", [9, 8, 7, 6, 6, 6]),
+    ]
+    times = [time(value=500), time("right"), time("right"), time("left"), time("refused")]
+    level = common_level(curves, times)
+    assert level.values.tolist() == [3.0]
+    assert level.set_by == "memorized"
+    assert set(level.left_out) == {"falling", "left", "refused"}
+    found = tau_gen(curves[2], level=level, memorization=times[2])
+    assert (found.status, found.last_step) == ("right", 1600)
+
+
+def test_without_an_eligible_run_there_is_no_level_and_no_time() -> None:
+    curves = [named("a", [9, 8, 7, 6, 5, 4]), named("b", [9, 8, 7, 5, 4, 3])]
+    level = common_level(curves, [time("right"), time("right")])
+    assert np.isnan(level.values).all()
+    assert level.set_by is None
+    assert tau_gen(curves[0], level=level, memorization=time("right")).status == "refused"
+
+
+@pytest.mark.parametrize(
+    ("value", "until", "status", "points"),
+    [
+        ([9, 5, 2, 1.4, 1, 1], "right", "reached", (200, 400)),
+        ([9, 5, 1.4, 1.6, 1, 1], "right", "reached", (100, 200)),  # its lower bound, 1.44, is within the level
+        ([9, 5, 1.4, 1.7, 1, 1], "right", "reached", (400, 800)),  # 1.53 is above: it breaks
+        ([9, 5, 1.4, 1.0, 1, 9], "right", "right", ()),
+        ([9, 5, 1.4, 1.0, 9, 9], "reached", "reached", (100, 200)),  # broken after tau_mem only
+        ([9, 5, 1.4, 1.0, 9, 9], "left", "right", ()),
+        ([9, 5, 4, 3, 1, 1], "reached", "right", ()),  # reached after tau_mem only
+        ([1, 1, 1, 1, 1, 1], "right", "left", ()),
+    ],
+)
+def test_quality_reaches_its_level_and_stays_up_to_memorization(
+    value: list[float], until: str, status: str, points: tuple[int, ...]
+) -> None:
+    level = common_level([named("other", [9, 5, 3, 1, 1, 1])], [time("right")])
+    assert level.values.tolist() == [1.5]
+    found = tau_gen(named("run", value), level=level, memorization=time(until, 600))
+    assert found.status == status
+    if status == "reached":
+        assert found.points == points
+        assert points[0] < found.value < points[1]
+    else:
+        assert np.isnan(found.value)
+    if status == "right":
+        assert found.last_step == (400 if until == "reached" else 1600)
+
+
+def test_a_family_whose_curves_never_cross_has_no_number() -> None:
+    tables = [planted_rows(n, 1e7, 3e5, rng=np.random.default_rng(n)) for n in (16, 64)]
+    times = family_times(family(*tables), n_boot=50)
+    numbers = times[["tau_mem", "tau_mem_low", "tau_mem_high", "tau_gen", "tau_gen_low", "tau_gen_high", "level"]]
+    assert numbers.isna().all(axis=None)
+    assert set(times["tau_mem_status"]) == {"right"}
+    assert times["tau_mem_last_step"].tolist() == [GRID[-1]] * 2
+    assert times["notes"].str.contains("left out of the common level").all()
+
+
+def test_intervals_of_both_times_cover() -> None:
+    """Binomial counts and log-normal quality around planted curves; the truth is the planted curve on the same grid."""
+    (exact,) = family_times(family(planted_rows(64, 2500, 170, total=10**6)), n_boot=0, level=1.5).to_dict("records")
+    rng = np.random.default_rng(0)
+    times = family_times(family(*(planted_rows(64, 2500, 170, seed=s, rng=rng) for s in range(200))), 200, level=1.5)
+    for name in ("tau_mem", "tau_gen"):
+        cover = ((times[f"{name}_low"] <= exact[name]) & (exact[name] <= times[f"{name}_high"])).mean()
+        assert abs(cover - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 200), (name, cover)
+
+
+def test_stored_ratios_are_resampled_jointly_over_runs_and_steps(tmp_path: Path) -> None:
+    ratio = np.random.default_rng(0).uniform(size=300)
+    for n in (16, 64):
+        table = planted_rows(n, 10.0 * n, 150, total=300)
+        shares = table["f_mem_count"].to_numpy() / 300
+        for share, step in zip(shares, table["step"], strict=True):
+            path = tmp_path / f"n{n}-w16-s0" / "samples" / f"step_{step:08d}.safetensors"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            d1 = np.where(np.argsort(np.argsort(ratio)) < round(share * 300), 0.2, 0.5)
+            save_file({"d1": d1, "d2": np.ones(300)}, path)
+        write_run(tmp_path, table)
+    paired = read_table(tmp_path)
+    curves = family_curves(paired)
+    drawn = resample(paired, curves, 400, seed=0)
+    same = [int(np.flatnonzero(np.abs(c.count - 150) < 40)[0]) for c in curves if c.count is not None]
+    first, second = (d.count[1:, at] for d, at in zip(drawn, same, strict=True) if d.count is not None)
+    assert np.corrcoef(first, second)[0, 1] > 0.7  # the same samples are memorized: the counts move together
+    assert first.std() == pytest.approx(np.sqrt(300 * 0.5 * 0.5), rel=0.15)
+    loose = resample(family(paired.rows), curves, 400, seed=0)
+    first, second = (d.count[1:, at] for d, at in zip(loose, same, strict=True) if d.count is not None)
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.2
+
+
+def test_copies_have_the_width_of_their_intervals_and_differ_between_runs() -> None:
+    table = planted_rows(16, 160, 150, error=0.05)
+    table["fd_pixels_low"] = np.where(table["step"] > 1000, -0.1, table["fd_pixels_low"])
+    both = family(table, table.assign(run="twin"))
+    first, second = resample(both, family_curves(both), 4000, seed=0)
+    for drawn in (first.quality, second.quality):
+        assert drawn is not None
+        np.testing.assert_allclose(np.log(drawn[1:]).std(axis=0), 0.05, rtol=4 / np.sqrt(8000))
+    middle = int(np.flatnonzero(table["f_mem"].between(0.3, 0.7))[0])
+    for name in ("count", "quality"):
+        one, other = (getattr(drawn, name)[1:, middle] for drawn in (first, second))
+        assert abs(np.corrcoef(one, other)[0, 1]) < 4 / np.sqrt(4000)
+
+
+def test_samples_that_are_not_those_of_the_row_are_not_used(tmp_path: Path) -> None:
+    table = planted_rows(16, 160, 150)
+    run = write_run(tmp_path, table)
+    path = run.primary.samples_path(int(table["step"][9]))
+    path.parent.mkdir()
+    save_file({"d1": np.ones(500), "d2": np.full(500, 2.0)}, path)
+    (note,) = set(family_times(read_table(tmp_path), n_boot=20)["notes"])
+    assert f"stored at step {table['step'][9]} are not those of its row" in note
+
+
+def test_the_same_seed_gives_the_same_table_whatever_other_runs_there_are() -> None:
+    tables = [planted_rows(n, 40.0 * n, 170, rng=np.random.default_rng(n)) for n in (64, 256)]
+    both, alone = (family_times(family(*some), n_boot=50, seed=4) for some in (tables, tables[1:]))
+    again = family_times(family(*tables), n_boot=50, seed=4)
+    pd.testing.assert_frame_equal(both, again)
+    columns = ["tau_mem", "tau_mem_low", "tau_mem_high"]
+    assert both[columns].iloc[1].tolist() == alone[columns].iloc[0].tolist()
+
+
+@pytest.mark.parametrize("name", ["f_mem_total", "f_mem_null"])
+def test_f_mem_without_its_error_or_null_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=f"lacks the column {name}"):
+        family_times(family(planted_rows(16, 160, 150).drop(columns=name)), n_boot=0)
+
+
+def test_a_family_without_f_mem_says_so() -> None:
+    table = planted_rows(16, 160, 150)
+    losses = table[["run", "n", "width", "seed", "index", "step"]].assign(loss_test_t50=1.0)
+    with pytest.raises(InputError, match="n16-w16-s0 has no f_mem"):
+        family_times(family(losses), n_boot=0)
+
+
+def test_quality_must_be_one_and_positive() -> None:
+    table = planted_rows(16, 900, 150)
+    with pytest.raises(InputError, match="choose quality=fd_pixels or quality=fd_pca64"):
+        family_times(family(table.assign(fd_pca64=1.0)), n_boot=0)
+    assert set(family_times(family(table.assign(fd_pca64=1.0)), n_boot=0, quality="fd_pixels")["quality"]) == {
+        "fd_pixels"
+    }
+    with pytest.raises(InputError, match="quality=fid is no column"):
+        family_times(family(table), quality="fid")
+    with pytest.raises(InputError, match="level=-1"):
+        family_times(family(table), n_boot=0, level=-1)
+    table.loc[3, "fd_pixels"] = 0.0
+    with pytest.raises(InputError, match="not positive at step 89"):
+        family_times(family(table), n_boot=0)
+
+
+def test_without_quality_tau_mem_stands_alone() -> None:
+    table = planted_rows(16, 900, 150).drop(columns=["fd_pixels", "fd_pixels_low", "fd_pixels_high"])
+    times = family_times(family(table), n_boot=0)
+    assert times["tau_mem_status"].tolist() == ["reached"]
+    assert times["tau_gen_status"].tolist() == ["refused"]

@@ -1,0 +1,127 @@
+"""Samplers on exact problems: a Gaussian, whose epsilon is closed-form, and one point that all must find."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor
+
+from diffmem.config.settings import DiffusionConfig, SamplerConfig
+from diffmem.diffusion.process import Process
+from diffmem.diffusion.sampler import Denoiser, initial_noise, sample, scheduler
+
+DIFFUSION = DiffusionConfig(schedule="linear", T=1000)
+SAMPLERS = {
+    "ddim": SamplerConfig(name="ddim", calls=500),
+    "ddpm": SamplerConfig(name="ddpm", calls=500),
+    "reference": SamplerConfig(name="reference", calls=99),
+}
+
+
+@pytest.fixture(params=SAMPLERS)
+def sampler(request: pytest.FixtureRequest) -> SamplerConfig:
+    return SAMPLERS[request.param]
+
+
+def gaussian(mean: float, std: float) -> Denoiser:
+    """The exact epsilon of data N(mean, std^2): E[eps | x_t]."""
+    process = Process.from_config(DIFFUSION)
+
+    def epsilon(x: Tensor, t: Tensor) -> Tensor:
+        signal, sigma = process.coefficients(t, x)
+        return sigma * (x - signal * mean) / (signal**2 * std**2 + sigma**2)
+
+    return epsilon
+
+
+def test_every_sampler_draws_a_gaussian(sampler: SamplerConfig) -> None:
+    noise = initial_noise(4000, (2,))
+    x = sample(gaussian(0.7, 0.5), noise, diffusion=DIFFUSION, sampler=sampler)
+    # 4 standard errors of 8,000 draws, and the bias of finite steps (1 percent of the std)
+    assert abs(float(x.mean()) - 0.7) < 4 * 0.5 / 8000**0.5 + 0.005
+    assert abs(float(x.std()) - 0.5) < 4 * 0.5 / 16000**0.5 + 0.005
+
+
+def test_every_sampler_finds_a_single_point(sampler: SamplerConfig) -> None:
+    x = sample(gaussian(-0.3, 1e-6), initial_noise(20, (3,)), diffusion=DIFFUSION, sampler=sampler)
+    # `reference` ends at index 0, where the noise has a standard deviation of 0.01 by construction
+    torch.testing.assert_close(x, torch.full_like(x, -0.3), atol=0.05 if sampler.name == "reference" else 1e-4, rtol=0)
+
+
+def test_samples_do_not_depend_on_the_tile_or_on_how_many(sampler: SamplerConfig) -> None:
+    noise = initial_noise(7, (2, 2))
+    denoiser = gaussian(0.2, 0.4)
+    whole = sample(denoiser, noise, diffusion=DIFFUSION, sampler=sampler)
+    tiled = sample(denoiser, noise, diffusion=DIFFUSION, sampler=sampler, tile=3)
+    fewer = sample(denoiser, initial_noise(4, (2, 2)), diffusion=DIFFUSION, sampler=sampler)
+    torch.testing.assert_close(tiled, whole)
+    torch.testing.assert_close(fewer, whole[:4])
+
+
+def test_the_number_of_calls_is_the_number_asked_for(sampler: SamplerConfig) -> None:
+    times: list[int] = []
+
+    def counting(x: Tensor, t: Tensor) -> Tensor:
+        times.append(int(t[0]))
+        return x
+
+    sample(counting, initial_noise(2, (1,)), diffusion=DIFFUSION, sampler=sampler)
+    assert len(times) == sampler.calls
+    assert times == sorted(times, reverse=True)
+    assert times[0] == 999
+
+
+def test_trailing_times_and_the_reference_times_by_hand() -> None:
+    for name, calls, first, last in (("ddim", 50, [999, 979, 959], 19), ("reference", 99, [999, 988, 978], 10)):
+        times: list[int] = []
+
+        def counting(x: Tensor, t: Tensor, times: list[int] = times) -> Tensor:
+            times.append(int(t[0]))
+            return x
+
+        sample(counting, initial_noise(1, (1,)), diffusion=DIFFUSION, sampler=SamplerConfig(name=name, calls=calls))
+        assert times[:3] == first
+        assert times[-1] == last
+
+
+def test_reference_is_ddim_on_its_own_times() -> None:
+    """Against diffusers' DDIM step between the same pairs of times; it steps back by T // num_inference_steps."""
+    oracle: Any = DDIMScheduler(clip_sample=False, beta_start=1e-4, beta_end=2e-2, num_train_timesteps=1000)
+    denoiser = gaussian(0.3, 0.5)
+    x = noise = initial_noise(5, (3,))
+    for t, earlier in pairwise(torch.linspace(0, 999, 100, dtype=torch.float64).long().flip(0).tolist()):
+        oracle.register_to_config(num_train_timesteps=t - earlier)
+        oracle.num_inference_steps = 1
+        x = oracle.step(denoiser(x, torch.full((5,), t)), t, x).prev_sample
+    got = sample(denoiser, noise, diffusion=DIFFUSION, sampler=SAMPLERS["reference"])
+    torch.testing.assert_close(got, x, rtol=1e-4, atol=1e-4)
+
+
+def test_ddim_error_falls_like_its_step() -> None:
+    """A first-order integrator: twice the calls, half the error (slope of log error against log calls near -1)."""
+    noise = initial_noise(500, (1,))
+    process = Process.from_config(DIFFUSION)
+    variance = process.alpha_bar[-1] * 0.25 + 1 - process.alpha_bar[-1]
+    exact = 0.5 * noise / variance.sqrt()  # the probability flow of a Gaussian is linear
+    calls = [25, 50, 100, 200]
+    errors = []
+    for count in calls:
+        x = sample(gaussian(0.0, 0.5), noise, diffusion=DIFFUSION, sampler=SamplerConfig(name="ddim", calls=count))
+        errors.append(float((x - exact).abs().mean()))
+    slope = torch.tensor(errors).log().diff() / torch.tensor(calls).float().log().diff()
+    assert ((slope > -1.3) & (slope < -0.7)).all(), slope
+
+
+def test_the_stored_scheduler_is_the_one_that_sampled() -> None:
+    stored = scheduler(DIFFUSION)
+    again: Any = DDIMScheduler.from_config(stored.config)
+    assert again.config.clip_sample is False
+    again.set_timesteps(500)
+    x = noise = initial_noise(3, (2,))
+    denoiser = gaussian(0.1, 0.6)
+    for t in again.timesteps.tolist():
+        x = again.step(denoiser(x, torch.full((3,), t)), t, x).prev_sample
+    got = sample(denoiser, noise, diffusion=DIFFUSION, sampler=SAMPLERS["ddim"])
+    torch.testing.assert_close(got, x, rtol=0, atol=1e-6)

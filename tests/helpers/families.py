@@ -1,0 +1,98 @@
+"""Planted families for the tests of the analysis: curves whose times are known by construction."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from diffmem.analysis.times.curves import Curve
+from diffmem.store import RunDir
+
+GRID = np.array([0, *sorted({round(50 * 10 ** (j / 8)) for j in range(25)})])
+
+
+def planted_rows(
+    n: int,
+    tau_mem: float,
+    tau_gen: float,
+    *,
+    seed: int = 0,
+    width: int = 16,
+    floor: float = 1.0,
+    total: int = 500,
+    grid: np.ndarray = GRID,
+    rng: np.random.Generator | None = None,
+    error: float = 0.02,
+) -> pd.DataFrame:
+    """A run whose f_mem crosses 0.05 at `tau_mem` and whose quality crosses 1.5 `floor` at `tau_gen`.
+
+    f_mem is logistic in log step, quality `floor` plus a term that halves it at `tau_gen`. With `rng`, f_mem is
+    binomial and quality log-normal with relative `error`; without, both are the curves themselves.
+    """
+    log_step = np.log(np.maximum(grid, 1e-9))
+    share = 1 / (1 + 19 * np.exp(-3 * (log_step - np.log(tau_mem))))
+    quality = floor * (1 + 0.5 * np.exp(-2 * np.clip(log_step - np.log(tau_gen), -4, None)))
+    count = np.rint(share * total) if rng is None else rng.binomial(total, share)
+    if rng is not None:
+        quality = quality * np.exp(error * rng.standard_normal(len(grid)))
+    return pd.DataFrame(
+        {
+            "run": f"n{n}-w{width}-s{seed}",
+            "n": n,
+            "width": width,
+            "seed": seed,
+            "index": seed,
+            "step": grid,
+            "f_mem": count / total,
+            "f_mem_count": count,
+            "f_mem_total": total,
+            "f_mem_null": 0.0,
+            "fd_pixels": quality,
+            "fd_pixels_low": quality * np.exp(-1.96 * error),
+            "fd_pixels_high": quality * np.exp(1.96 * error),
+        }
+    )
+
+
+def curve(step: Sequence[int], count: Sequence[float], total: int = 200, null: Any = 0.0, **quality: Any) -> Curve:
+    """A curve of f_mem from counts."""
+    arrays = {name: np.asarray(value, dtype=np.float64) for name, value in quality.items()}
+    return Curve(
+        run="run",
+        step=np.asarray(step),
+        count=np.asarray(count, dtype=np.float64),
+        total=np.full(len(step), float(total)),
+        null=null,
+        **arrays,
+    )
+
+
+def settings(n: int, seed: int = 0, width: int = 16, **other: Any) -> dict[str, Any]:
+    """The part of a run's config.yaml that the analysis reads, with `other` options by their dotted names."""
+    config: dict[str, Any] = {
+        "data": {"name": "digits", "n": n, "index": seed},
+        "model": {"name": "unet", "width": width},
+        "optimizer": {"name": "adam", "lr": 1e-3},
+        "train": {"steps": 1000, "batch": 512},
+        "grid": {"kind": "log", "per_decade": 8},
+        "eval": {"k": 1 / 3, "samples": 500},
+        "seed": seed,
+        "device": "cpu",
+    }
+    for key, value in other.items():
+        group, _, name = key.rpartition("__")
+        (config[group] if group else config)[name] = value
+    return config
+
+
+def write_run(folder: Path, rows: pd.DataFrame, status: str = "complete", **other: Any) -> RunDir:
+    """A run directory that holds `rows`."""
+    first = rows.iloc[0]
+    run = RunDir(folder / str(first["run"]))
+    run.write_config(settings(int(first["n"]), int(first["seed"]), int(first["width"]), **other))
+    run.write_status({"status": status})
+    measures = rows.drop(columns=["run", "n", "width", "seed", "index"])
+    run.primary.write_rows({str(name): value for name, value in row.items()} for row in measures.to_dict("records"))
+    return run

@@ -1,0 +1,53 @@
+"""Runs small enough to be trained, killed and repeated in tests: 8 digits, one level of 4 channels, 24 steps."""
+
+from pathlib import Path
+from typing import Any
+
+from diffmem.config.settings import Config
+
+CHECKPOINTS = [0, 2, 4, 6, 11, 20, 24]
+
+# the same as TINY in Hydra's grammar, for the command line
+OVERRIDES = [
+    *("data=digits", "data.n=8", "data.scale=2", "model=unet_tiny", "model.width=4", "model.multipliers=[1]"),
+    *("model.groups=2", "diffusion.T=20", "optimizer=adam", "optimizer.lr=0.01", "train.steps=24", "train.batch=4"),
+    *("grid.per_decade=4", "grid.first=2", "sampler.calls=2", "eval.samples=128", "eval.test_images=64"),
+    *("eval.t=[2]", "eval.bootstrap=10", "eval.keep_samples=5", "device=cpu", "threads=1"),
+]
+
+TINY: dict[str, Any] = {
+    "data": {"name": "digits", "n": 8, "index": 0, "scale": 2.0, "root": None, "size": 8, "channels": 1},
+    "model": {
+        "name": "unet",
+        "width": 4,
+        "blocks": 1,
+        "multipliers": [1],
+        "attention": [],
+        "mid_attention": False,
+        "groups": 2,
+    },
+    "diffusion": {"schedule": "linear", "T": 20},
+    "optimizer": {"name": "adam", "lr": 0.01},
+    "train": {"steps": 24, "batch": 4},
+    "grid": {"per_decade": 4, "first": 2},
+    "sampler": {"name": "ddim", "calls": 2},
+    "eval": {"samples": 128, "test_images": 64, "t": [2], "bootstrap": 10, "keep_samples": 5},
+    "executor": {"name": "here"},
+    "device": "cpu",
+    "threads": 1,
+}
+
+
+def tiny(out: Path | None = None, **groups: Any) -> Config:
+    """The tiny run in `out`; `groups` update options, such as `train={"steps": 3}` or `seed=1`."""
+    settings = dict(TINY, out=None if out is None else str(out))
+    for name, value in groups.items():
+        settings[name] = {**settings.get(name, {}), **value} if isinstance(value, dict) else value
+    return Config.from_mapping(settings)
+
+
+def outcome_bytes(run: Path) -> dict[str, bytes]:
+    """Everything that a killed and resumed run must share with one never killed: path -> bytes."""
+    paths = [run / "metrics.jsonl", run / "resume.json", *sorted((run / "resume").iterdir())[-1:]]
+    paths += [path for folder in ("checkpoints", "samples") for path in sorted((run / folder).rglob("*"))]
+    return {str(path.relative_to(run)): path.read_bytes() for path in paths if path.is_file()}

@@ -1,0 +1,57 @@
+"""Score errors at their bookends: the population's own score, the training set's, and a mixture of the two."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from diffmem.config.settings import DiffusionConfig
+from diffmem.data import mixture
+from diffmem.diffusion.empirical import EmpiricalDenoiser
+from diffmem.diffusion.process import Process
+from diffmem.metrics.score import score_errors
+
+PROCESS = Process.from_config(DiffusionConfig(schedule="linear", T=1000))
+MU, SIGMA, SCALE, T = 1.0, 0.5, 2.0, (20, 200, 700)
+POINTS = SCALE * torch.from_numpy(mixture.draw(600, 4, MU, SIGMA))
+TRAIN, HELDOUT = POINTS[:64], POINTS[100:]
+EMPIRICAL = EmpiricalDenoiser(TRAIN, PROCESS)
+
+
+def population(x: Tensor, t: Tensor) -> Tensor:
+    alpha_bar = PROCESS.alpha_bar[t]
+    score = mixture.score(x.double(), alpha_bar.double(), SCALE * MU, SCALE * SIGMA)
+    return -(score * (1 - alpha_bar.double()).sqrt()[:, None]).float()
+
+
+def columns(share: float) -> dict[str, float]:
+    """Errors of a model that is `share` training set and the rest population."""
+
+    def model(x: Tensor, t: Tensor) -> Tensor:
+        return share * EMPIRICAL(x, t) + (1 - share) * population(x, t)
+
+    return score_errors(model, PROCESS, TRAIN, HELDOUT, mu=MU, sigma=SIGMA, scale=SCALE, t=T, tile=300)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_bookends(share: float) -> None:
+    row = columns(share)
+    for t in T:
+        assert row[f"R_t{t}"] == pytest.approx(share, abs=1e-4)
+        assert row[f"R2_t{t}"] == pytest.approx(1 - 2 * share, abs=1e-4)
+        assert row[f"score_pop_t{t}"] == pytest.approx(share * row[f"score_gap_t{t}"], abs=1e-3)
+        assert row[f"score_emp_t{t}"] == pytest.approx((1 - share) * row[f"score_gap_t{t}"], abs=1e-3)
+    assert set(row) == {f"{name}_t{t}" for name in ("score_pop", "score_emp", "score_gap", "R", "R2") for t in T}
+
+
+def test_the_training_score_is_far_off_at_small_t_only() -> None:
+    row = columns(0.0)
+    gaps = [row[f"score_gap_t{t}"] for t in T]
+    assert gaps == sorted(gaps, reverse=True)
+
+
+def test_error_of_a_model_that_answers_zero_is_the_norm_of_the_score() -> None:
+    """At the last t the points are unit noise, whose score is -x."""
+    row = score_errors(
+        lambda x, t: torch.zeros_like(x), PROCESS, TRAIN, HELDOUT, mu=MU, sigma=SIGMA, scale=SCALE, t=(999,)
+    )
+    assert row["score_pop_t999"] == pytest.approx(1.88, abs=0.1)  # E|z| = 1.880 for z normal in 4 dimensions

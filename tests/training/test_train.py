@@ -1,0 +1,187 @@
+"""The loop: the same state whatever the pauses, and the steps that a plain loop written here would take."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from diffmem import rng
+from diffmem.config.settings import Config
+from diffmem.data import load, split
+from diffmem.diffusion.process import Process
+from diffmem.training import snapshot
+from diffmem.training.train import Diverged, State, initial_state, train
+from tests.helpers.tiny import tiny
+
+CPU = torch.device("cpu")
+
+SETTINGS = {
+    "adam": tiny(),
+    "sgd": tiny(optimizer={"name": "sgd", "lr": 0.01, "momentum": 0.9}),
+    "adamw": tiny(optimizer={"name": "adamw", "weight_decay": 0.1}),
+    "dropout": tiny(model={"dropout": 0.3}),
+    "ema": tiny(train={"ema": 0.8}),
+    "full batch": tiny(train={"batch": "full"}),
+    "uneven batch": tiny(train={"batch": 3}),
+    "fixed t": tiny(train={"t": 7}),
+    "clipped": tiny(optimizer={"clip": 0.1}),
+    "bf16": tiny(train={"precision": "bf16"}),
+    "channels last": tiny(train={"channels_last": True}),
+    "mlp": tiny(
+        data={"name": "mixture", "n": 8, "dim": 4, "mu": 1.0, "sigma": 1.0, "size": None, "channels": None},
+        model={"name": "resmlp", "width": 8, "multipliers": []},
+    ),
+    "reference": tiny(model={"name": "unet_reference", "width": 4}),
+}
+
+
+@pytest.fixture(params=SETTINGS)
+def config(request: pytest.FixtureRequest) -> Config:
+    return SETTINGS[request.param]
+
+
+def images(config: Config) -> Tensor:
+    return split(load(config.data), config.data).train
+
+
+def run(config: Config, until: int, state: State | None = None, pauses: bool = False) -> State:
+    process = Process.from_config(config.diffusion)
+    state = state or initial_state(config, CPU)
+    for _ in train(state, images(config), process, config, stops={until}, pause=lambda: pauses):
+        pass
+    return state
+
+
+def tensors(state: State) -> bytes:
+    return snapshot.to_bytes(state)
+
+
+def test_pausing_changes_nothing(config: Config) -> None:
+    assert tensors(run(config, 7)) == tensors(run(config, 7, pauses=True))
+
+
+def test_a_state_read_back_goes_on_bit_for_bit(config: Config) -> None:
+    whole = run(config, 9)
+    part = run(config, 4)
+    again = snapshot.from_bytes(part.step, tensors(part), config, CPU)
+    assert tensors(again) == tensors(part)
+    assert tensors(run(config, 9, again)) == tensors(whole)
+
+
+def test_the_seed_decides_the_run(config: Config) -> None:
+    assert tensors(run(config, 2)) == tensors(run(config, 2))
+    other = Config.from_mapping({**config.to_mapping(), "seed": 1})
+    assert tensors(run(other, 2)) != tensors(run(config, 2))
+
+
+def test_global_random_state_is_neither_used_nor_touched(config: Config) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = tensors(run(config, 3))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert tensors(run(config, 3)) == first
+
+
+def test_steps_are_those_of_a_plain_loop() -> None:
+    """Adam on the epsilon loss, written out with torch's own optimizer and the keyed draws."""
+    config = SETTINGS["adam"]
+    data = images(config)
+    model = copy.deepcopy(initial_state(config, CPU).model).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.optimizer.lr)
+    for step in range(5):
+        x0 = data[rng.batch_indices(config.seed, step, len(data), 4, CPU)]
+        eps = torch.empty_like(x0).normal_(generator=rng.generator(config.seed, "noise", step))
+        t = torch.randint(1, 20, (4,), generator=rng.generator(config.seed, "t", step))
+        alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 2e-2, 20, dtype=torch.float64), 0)[t].float()[
+            :, None, None, None
+        ]
+        loss = ((model(alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps, t) - eps) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    for ours, plain in zip(run(config, 5).model.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-6)
+
+
+def test_t_is_uniform_without_zero() -> None:
+    seen: list[int] = []
+
+    class Watching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(()))
+
+        def forward(self, x: Tensor, t: Tensor) -> Tensor:
+            seen.extend(t.tolist())
+            return self.weight * x
+
+    config = SETTINGS["adam"]
+    model = Watching()
+    state = State(0, model, torch.optim.SGD(model.parameters(), lr=0.0), {})
+    run(config, 500, state)
+    counts = torch.bincount(torch.tensor(seen), minlength=20)
+    assert counts[0] == 0
+    expected = len(seen) / 19
+    assert len(seen) == 2000
+    assert ((counts[1:] - expected).abs() < 4 * expected**0.5).all()
+
+
+def test_averaged_weights_are_the_recursion() -> None:
+    config = SETTINGS["ema"]
+    process = Process.from_config(config.diffusion)
+    state = initial_state(config, CPU)
+    expected: dict[str, Tensor] = {}
+    for moment in train(state, images(config), process, config, stops={6}, pause=lambda: True):
+        for name, parameter in moment.model.named_parameters():
+            weight = parameter.detach().double()
+            expected[name] = 0.8 * expected[name] + 0.2 * weight if moment.step else weight
+    for name, average in state.ema.items():
+        torch.testing.assert_close(average.double(), expected[name], rtol=1e-5, atol=1e-6)
+    assert any(
+        not torch.equal(average, dict(state.model.named_parameters())[name]) for name, average in state.ema.items()
+    )
+
+
+def test_clipping_bounds_the_first_sgd_step() -> None:
+    config = tiny(optimizer={"name": "sgd", "lr": 1.0, "momentum": 0.0, "clip": 1e-3})
+    before = torch.cat([weight.detach().flatten() for weight in initial_state(config, CPU).model.parameters()])
+    after = torch.cat([weight.detach().flatten() for weight in run(config, 1).model.parameters()])
+    assert abs(float((after - before).norm()) - 1e-3) < 1e-5
+
+
+def test_a_divergence_is_reported_at_its_step() -> None:
+    """A weight that doubles past the largest float: the step is the first whose loss was not finite."""
+
+    class Exploding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(()))
+
+        def forward(self, x: Tensor, t: Tensor) -> Tensor:
+            return self.weight * x * (float("inf") if float(self.weight.detach()) < -2.5 else 1.0)
+
+    config = tiny(optimizer={"name": "sgd", "lr": 1.0, "momentum": 0.0})
+
+    class Constant(torch.optim.SGD):
+        def step(self, closure: object = None) -> None:  # type: ignore[override]
+            for group in self.param_groups:
+                for weight in group["params"]:
+                    weight.data -= 1.0
+
+    model = Exploding()
+    state = State(0, model, Constant(model.parameters(), lr=1.0), {})
+    with pytest.raises(Diverged) as caught:
+        run(config, 150, state)
+    assert caught.value.step == 5  # weights 1, 0, -1, -2, then -3: the fifth loss
+
+
+def test_a_single_image_is_learned() -> None:
+    """The loss of a network that only ever sees two images falls far below that of predicting nothing, which is 1."""
+    config = tiny(data={"n": 2}, model={"width": 8, "groups": 4}, train={"batch": "full", "steps": 300})
+    losses = []
+    state, process = initial_state(config, CPU), Process.from_config(config.diffusion)
+    for moment in train(state, images(config), process, config, stops={300}, pause=lambda: True):
+        losses.append(float(moment.loss))
+    assert sum(losses[-20:]) / 20 < 0.6
