@@ -5,7 +5,7 @@
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,24 @@ import numpy as np
 import pandas as pd
 
 from diffmem.errors import InputError
-from diffmem.store import RunDir, write_bytes
+from diffmem.files import write_bytes
+from diffmem.records import Film, SampleSheet
+from diffmem.store import RunDir
 from diffmem.version import __version__
 
 from .figures.collapse import collapse, collapse_rows
 from .figures.phase import phase_diagram, phase_rows
-from .figures.registry import Picture, SampleSheet, draw_all, save
+from .figures.registry import Picture, draw_all, save
 from .laws import phase
 from .laws.advice import Advice, advise, cut
 from .laws.collapse import family_collapse
 from .laws.scaling import laws, sentence
 from .pages.report import write_report
-from .pages.slider import Film
 from .tables.family import Family, read_table, write_metrics_csv
 from .times.family import family_times
 
-# (run directory, step) -> the fields of a SampleSheet; None where there are no sample images
-SheetReader = Callable[[Path, int], Mapping[str, Any] | None]
-# run directory -> the fields of a Film, or None
-FilmReader = Callable[[Path], Mapping[str, Any] | None]
+SheetReader = Callable[[Path, int], SampleSheet | None]  # of a run directory at a step; None: no sample images
+FilmReader = Callable[[Path], Film | None]  # of a run directory
 
 
 @dataclass(frozen=True)
@@ -129,13 +128,13 @@ def draw(fitted: Fitted, sheets: Sequence[SampleSheet], names: Sequence[str] = (
 
 def read_sheets(fitted: Fitted, read_sheet: SheetReader) -> list[SampleSheet]:
     """The samples to show, of runs that stored some; `read_sheet(run, step)` gives the images."""
-    return [SampleSheet(**sheet) for run, step in _shown(fitted) if (sheet := read_sheet(run, step))]
+    return [sheet for run, step in _shown(fitted) if (sheet := read_sheet(run, step))]
 
 
 def read_films(fitted: Fitted, read_film: FilmReader) -> list[Film]:
     """The samples of every run that stored some, through its training; `read_film(run)` gives the images."""
     paths = fitted.family.runs["path"].dropna()
-    return [Film(**film) for path in paths if (film := read_film(Path(path)))]
+    return [film for path in paths if (film := read_film(Path(path)))]
 
 
 def report(fitted: Fitted, read_sheet: SheetReader, read_film: FilmReader) -> Path:

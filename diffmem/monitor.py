@@ -29,14 +29,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diffmem.definitions import K, onset, risen
 from diffmem.errors import InputError
+from diffmem.files import write_bytes
 from diffmem.metrics.calibrated_l2 import leave_one_out
 from diffmem.metrics.losses import evaluating
 from diffmem.metrics.search import Images, TrainingIndex, memorized_fraction, null_columns
-from diffmem.store import write_bytes
 
 SampleFn = Callable[[int], Tensor]
-LEVEL = 0.05  # of the way from the null to 1
 GENERALIZING, ONSET, MEMORIZING = "generalizing", "onset", "memorizing"
 
 
@@ -95,7 +95,7 @@ class MemorizationMonitor:
         *,
         samples: int = 500,
         batch: int = 100,
-        k: float = 1 / 3,
+        k: float = K,
         patience: int = 1,
         value_range: tuple[float, float] = (-1.0, 1.0),
         csv: str | Path | None = None,
@@ -131,12 +131,12 @@ class MemorizationMonitor:
         nearest = self.index.nearest_two(images)
         found = memorized_fraction(nearest.d1, nearest.d2, self.k)
         null = self.null
-        level = null["f_mem_null"] + LEVEL * (1 - null["f_mem_null"])
+        level = risen(null["f_mem_null"])
         above = bool(self.curve) and self.curve[-1].f_mem >= level and found.value >= level
         if found.low > level or above:
             state = MEMORIZING
         else:
-            state = ONSET if found.low > null["f_mem_null_high"] else GENERALIZING
+            state = ONSET if onset(found.low, null["f_mem_null_high"]) else GENERALIZING
         recent = [reading.state for reading in self.curve[len(self.curve) - self.patience + 1 :]] + [state]
         self.curve.append(
             Reading(

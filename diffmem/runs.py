@@ -18,6 +18,7 @@ from diffmem.config.settings import Config
 from diffmem.data import Split, load, split
 from diffmem.diffusion.sampler import initial_noise, sample
 from diffmem.errors import InputError
+from diffmem.records import Film, SampleSheet
 from diffmem.store import RunDir, find_runs
 from diffmem.training.snapshot import read_checkpoint
 
@@ -112,24 +113,22 @@ class Run:
         return split(load(self.config.data), self.config.data)
 
 
-def neighbour_sheet(path: Path, step: int, count: int = 8) -> dict[str, Any] | None:
+def neighbour_sheet(path: Path, step: int, count: int = 8) -> SampleSheet | None:
     """The first `count` stored samples of a run at `step` in pixels, each with its nearest training image.
 
-    Returns run, n, step, samples and nearest [count, C, H, W] in [0, 1], ratio [count] and k as numpy arrays; None
-    where the run has no stored sample images (a model of one fixed t, points that are no images).
+    Returns None where the run has no stored sample images (a model of one fixed t, points that are no images).
     """
     run = load_run(path)
     shown = _beside_nearest(run, step, count)
     if shown is None:
         return None
-    return {"run": run.path.name, "n": run.config.data.n, "step": step, **shown, "k": run.config.eval.k}
+    return SampleSheet(run=run.path.name, n=run.config.data.n, step=step, k=run.config.eval.k, **shown)
 
 
-def run_film(path: Path, count: int = 8) -> dict[str, Any] | None:
+def run_film(path: Path, count: int = 8) -> Film | None:
     """The first `count` stored samples of a run at all its S steps, each with its nearest training image.
 
-    The noise they start from is the same at every step. Returns run, n, steps [S], samples and nearest uint8
-    [S, count, C, H, W], ratio [S, count] and k; None where `neighbour_sheet` is None at every step.
+    The noise they start from is the same at every step. Returns None where `neighbour_sheet` is None at every step.
     """
     run = load_run(path)
     sheets = {step: shown for step in run.steps if (shown := _beside_nearest(run, step, count))}
@@ -141,8 +140,15 @@ def run_film(path: Path, count: int = 8) -> dict[str, Any] | None:
         for name in ("samples", "nearest")
     }
     ratio = np.stack([shown["ratio"][:least] for shown in sheets.values()])
-    key = {"run": run.path.name, "n": run.config.data.n, "k": run.config.eval.k}
-    return {**key, "steps": np.array(list(sheets)), **images, "ratio": ratio}
+    return Film(
+        run=run.path.name,
+        n=run.config.data.n,
+        steps=np.array(list(sheets)),
+        samples=images["samples"],
+        nearest=images["nearest"],
+        ratio=ratio,
+        k=run.config.eval.k,
+    )
 
 
 def _beside_nearest(run: Run, step: int, count: int) -> dict[str, np.ndarray] | None:

@@ -1,13 +1,11 @@
 """The run directory: every file name in it, and every way it is written and read.
 
-Whatever is written is written beside its place, flushed to the disk and renamed, so a reader sees the old file or
-the new one and a killed writer leaves neither half. Rows of metrics are appended; a torn last line is dropped.
+Files are replaced whole (`files.py`); rows of metrics are appended, and a torn last line is dropped.
 One process owns a run by a lock that dies with it. Imports no torch: the analysis reads runs through this module.
 """
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -21,10 +19,7 @@ from typing import Any
 import yaml
 
 from diffmem.errors import InputError
-
-
-class DamagedWarning(UserWarning):
-    """Something on disk was damaged and has been worked around; the message names it."""
+from diffmem.files import DamagedWarning, sha256, sync_directory, write_bytes
 
 
 @dataclass(frozen=True)
@@ -255,59 +250,6 @@ def find_runs(folder: str | Path) -> list[RunDir]:
     if not folder.is_dir():
         raise InputError(f"{folder} is no directory: name a folder of runs, such as runs/quickstart.")
     return [RunDir(path) for path in sorted(folder.iterdir()) if RunDir(path).config_path.is_file()]
-
-
-def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write `content` at `path`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    if durable:
-        sync_directory(path.parent)
-
-
-@contextlib.contextmanager
-def replacing_directory(path: Path) -> Iterator[Path]:
-    """A fresh folder to fill, which becomes `path` when the block ends well and is removed when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
-    try:
-        yield beside
-        for file in [entry for entry in beside.rglob("*") if entry.is_file()]:
-            with file.open("rb") as opened:
-                os.fsync(opened.fileno())
-        for folder in [beside, *(entry for entry in beside.rglob("*") if entry.is_dir())]:
-            sync_directory(folder)
-        shutil.rmtree(path, ignore_errors=True)
-        beside.rename(path)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Flush a folder's entries (a rename is durable only then)."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _steps(folder: Path) -> Iterator[int]:

@@ -108,24 +108,25 @@ def test_a_sheet_puts_samples_beside_their_nearest_training_image(run: diffmem.R
     samples = run.samples(24)
     brute = torch.cdist(samples["images"][:3].flatten(1).double(), run.train_images().flatten(1).double())
     nearest = run.train_images()[brute.argmin(1)]
-    torch.testing.assert_close(torch.from_numpy(sheet["nearest"]), run.to_images(nearest))
+    torch.testing.assert_close(torch.from_numpy(sheet.nearest), run.to_images(nearest))
     two = brute.sort(1).values
-    torch.testing.assert_close(torch.from_numpy(sheet["ratio"]), two[:, 0] / two[:, 1], rtol=1e-5, atol=0)
+    torch.testing.assert_close(torch.from_numpy(sheet.ratio), two[:, 0] / two[:, 1], rtol=1e-5, atol=0)
     assert neighbour_sheet(run.path, 5) is None
 
 
 def test_a_film_is_the_sheets_of_all_steps(run: diffmem.Run) -> None:
     film = run_film(run.path)
     assert film is not None
-    assert film["steps"].tolist() == CHECKPOINTS
-    assert film["samples"].shape == film["nearest"].shape == (len(CHECKPOINTS), 5, 1, 8, 8)  # five are kept
+    assert film.steps.tolist() == CHECKPOINTS
+    assert film.samples.shape == film.nearest.shape == (len(CHECKPOINTS), 5, 1, 8, 8)  # five are kept
     for place, step in enumerate(CHECKPOINTS):
         sheet = neighbour_sheet(run.path, step)
         assert sheet is not None
         for name in ("samples", "nearest"):
-            np.testing.assert_allclose(film[name][place] / 255, sheet[name], rtol=0, atol=0.5 / 255 + 1e-6)
-        np.testing.assert_array_equal(film["ratio"][place], sheet["ratio"])
-    assert {name: film[name] for name in ("run", "n", "k")} == {"run": run.path.name, "n": 8, "k": 1 / 3}
+            shown, exact = getattr(film, name)[place], getattr(sheet, name)
+            np.testing.assert_allclose(shown / 255, exact, rtol=0, atol=0.5 / 255 + 1e-6)
+        np.testing.assert_array_equal(film.ratio[place], sheet.ratio)
+    assert (film.run, film.n, film.k) == (run.path.name, 8, 1 / 3)
 
 
 def test_no_more_samples_are_read_than_asked_for(run: diffmem.Run) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from diffmem.errors import InputError
-from diffmem.store import DamagedWarning, EvalDir, RunDir, find_runs, replacing_directory, write_bytes
+from diffmem.files import DamagedWarning, replacing_directory, write_bytes
+from diffmem.store import EvalDir, RunDir, find_runs
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Pictures of a comparison: the memorized share of each target, and samples beside what they copy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+
+from diffmem.definitions import onset
+from diffmem.records import CopySheet
 
 from . import drawing
 from .drawing import COPY, GENERALIZE, MEMORIZE, MUTED, styled
@@ -21,7 +24,7 @@ def shares(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(8.6, 1.25 + 0.42 * len(table)), layout="constrained")
     axes = figure.subplots()
     for place, row in enumerate(table.to_dict("records")):
-        copies = row["f_mem_low"] > row["f_mem_null_high"]
+        copies = onset(row["f_mem_low"], row["f_mem_null_high"])
         colour = MEMORIZE if copies else GENERALIZE
         null = (row["f_mem_null_low"], row["f_mem_null_high"])
         axes.fill_betweenx([place - 0.36, place + 0.36], *null, color=MUTED, alpha=0.3, linewidth=0)
@@ -39,14 +42,12 @@ def shares(table: pd.DataFrame) -> Figure:
 
 
 @styled
-def sheet(sheets: Sequence[Mapping[str, Any]]) -> Figure:
+def sheet(sheets: Sequence[CopySheet]) -> Figure:
     """For each target: samples (top), their nearest and second nearest training images, and d1/d2.
 
     The half on the left has the lowest ratios, the one on the right random samples. A red frame is a memorized sample.
-    A sheet has target, f_mem, lowest (how many of the samples are on the left), samples, nearest, second
-    [m, C, H, W] in [0, 1], ratio [m] and k.
     """
-    pictures = [one for one in sheets if np.ndim(one["samples"]) == 4]
+    pictures = [one for one in sheets if np.ndim(one.samples) == 4]
     if not pictures:
         return drawing.message("the targets make points, not images: there is no picture of them")
     figure = Figure(figsize=(13.6, 0.5 + 3.0 * len(pictures)), layout="constrained")
@@ -67,20 +68,20 @@ def short(name: str) -> str:
     return cut.replace("$", r"\$")
 
 
-def _montage(axes: Axes, one: Mapping[str, Any]) -> None:
+def _montage(axes: Axes, one: CopySheet) -> None:
     """Three rows of images on one canvas, ratios under the first row, a wider gap between the halves."""
-    m, lowest = len(one["ratio"]), one["lowest"]
-    height, width = one["samples"].shape[-2:]
+    m, lowest = len(one.ratio), one.lowest
+    height, width = one.samples.shape[-2:]
     gap, line, half = max(1, round(0.1 * width)), round(0.36 * height), round(0.7 * width)
     columns = [i * (width + gap) + (half if i >= lowest else 0) for i in range(m)]
     tops = [0, height + line, 2 * height + line + gap]
     canvas = np.ones((tops[-1] + height, columns[-1] + width, 3))
     for top, name in zip(tops, ("samples", "nearest", "second"), strict=True):
-        for left, image in zip(columns, one[name], strict=True):
+        for left, image in zip(columns, getattr(one, name), strict=True):
             canvas[top : top + height, left : left + width] = _rgb(image)
     axes.imshow(canvas, interpolation="nearest")
-    for left, ratio in zip(columns, one["ratio"], strict=True):
-        copied = ratio < one["k"]
+    for left, ratio in zip(columns, one.ratio, strict=True):
+        copied = ratio < one.k
         style: dict[str, Any] = {"color": COPY if copied else MUTED, "fontweight": "bold" if copied else "normal"}
         place = (left + width / 2 - 0.5, height + line / 2 - 0.5)
         axes.text(*place, f"{ratio:.2f}", ha="center", va="center", fontsize=9, **style)
@@ -88,7 +89,7 @@ def _montage(axes: Axes, one: Mapping[str, Any]) -> None:
             for top in tops[:2]:
                 frame = Rectangle((left - 0.5, top - 0.5), width, height, fill=False, edgecolor=COPY, linewidth=2.2)
                 axes.add_patch(frame).set_clip_on(False)
-    title = f"{short(one['target'])}: $f_\\mathrm{{mem}}$ = {one['f_mem']:.3f}"
+    title = f"{short(one.target)}: $f_\\mathrm{{mem}}$ = {one.f_mem:.3f}"
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=20)
     rows = zip(tops, ("generated", "nearest", "second"), strict=True)
     for top, words in rows:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from diffmem.definitions import quality_column
 from diffmem.errors import InputError
 
 from . import drawing
@@ -28,7 +29,7 @@ NAMES = {"f_mem": r"$f_\mathrm{mem}$", "quality": "quality (Fréchet distance)"}
 def curves(rows: pd.DataFrame, quality: str | None = None) -> pd.DataFrame:
     """What the curves of f_mem and quality draw: one row for each run and step.
 
-    `quality` names an fd_* column, by default the first there is; its values come back as `quality`, its name as
+    `quality` names its column (`definitions.quality_column`); its values come back as `quality`, its name as
     `quality_name`. Columns that the table lacks, or that hold no number, are absent.
     """
     table = _checked(rows)
@@ -37,8 +38,7 @@ def curves(rows: pd.DataFrame, quality: str | None = None) -> pd.DataFrame:
         width_step=table["width"] * table["step"],
         width_step_per_n=table["width"] * table["step"] / table["n"],
     )
-    names = [name for name in map(str, table) if re.fullmatch(r"fd_\w+", name) and not name.endswith(("_low", "_high"))]
-    chosen = quality or next((name for name in names if table[name].notna().any()), None)
+    chosen = quality_column(table, quality)
     wanted = {name: name for name in ("f_mem", "f_mem_low", "f_mem_high", "f_mem_null")}
     if chosen:
         wanted |= {"quality": chosen, "quality_low": f"{chosen}_low", "quality_high": f"{chosen}_high"}

@@ -10,7 +10,6 @@ writes both. The style is set for the length of a call, so a caller's rcParams s
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,41 +22,12 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from diffmem.errors import InputError
-from diffmem.store import write_bytes
+from diffmem.files import write_bytes
+from diffmem.records import SampleSheet
 
 from . import drawing
 from .curves import curves, fmem_vs_step_per_n, loss_curves, losses, memorization_and_quality, quality_of, width_scaling
 from .drawing import COLOURS, COPY, LINES, MARKERS, MUTED, STEP, STYLE, SYMBOLS, styled
-
-
-@dataclass(frozen=True)
-class SampleSheet:
-    """Generated samples of one run at one step, beside their nearest training images.
-
-    samples, nearest: [m, C, H, W] pixels in [0, 1]; ratio: [m] d1/d2; memorized where ratio < k.
-    """
-
-    run: str
-    n: int
-    step: int
-    samples: np.ndarray
-    nearest: np.ndarray
-    ratio: np.ndarray
-    k: float = 1 / 3
-
-    def __post_init__(self) -> None:
-        shape, m = np.shape(self.samples), len(self.ratio)
-        if len(shape) != 4 or shape[1] not in (1, 3) or np.shape(self.nearest) != shape or m != shape[0]:
-            raise InputError(
-                f"the sample sheet of {self.run} at step {self.step} has samples {shape}, nearest "
-                f"{np.shape(self.nearest)} and {m} ratios: give [m, C, H, W] twice, with C = 1 or 3, and m ratios."
-            )
-
-    @property
-    def memorized(self) -> np.ndarray:
-        """bool [m]"""
-        return np.asarray(self.ratio) < self.k
 
 
 class Picture(NamedTuple):

@@ -14,8 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from diffmem.errors import InputError
-from diffmem.store import write_bytes
+from diffmem.files import write_bytes
 
 from . import drawing
 from .drawing import COLOURS, GENERALIZE, MEMORIZE, MUTED, SYMBOLS, styled
@@ -27,18 +26,10 @@ PARTS = {"low": ("#7a8594", "$W$ alone"), "bulk1": (MEMORIZE, "memorization"), "
 
 def write(name: str, table: pd.DataFrame, facts: Mapping[str, Any], folder: str | Path) -> list[Path]:
     """Draw figure `name` and write it as PNG and SVG with its CSV and JSON into `folder`; returns the paths."""
-    check_folder(folder)
     paths = list(save(FIGURES[name](table, facts), table, folder, name))
     facts_path = Path(folder) / f"{name}.json"
     write_bytes(facts_path, (json.dumps(facts, indent=1) + "\n").encode(), durable=False)
     return [*paths, facts_path]
-
-
-def check_folder(folder: str | Path) -> None:
-    """Raises InputError where `folder`, or what it would stand in, is a file."""
-    for path in (Path(folder), *Path(folder).parents):
-        if path.exists() and not path.is_dir():
-            raise InputError(f"out={folder}: {path} is a file: name a folder.")
 
 
 @styled

@@ -26,11 +26,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, stdtrit
 
-from diffmem.stats.intervals import crossing_times, isotonic
+from diffmem.definitions import THETA
+from diffmem.stats.monotone import crossing_times, isotonic
 
 from ..tables.family import Family
 from ..times.curves import Curve, family_curves, observed
-from ..times.tau_mem import NULL_LIMIT, THETA
+from ..times.tau_mem import NULL_LIMIT
 from .scaling import FEW, Z, identified
 from .tobit import SHARPEST, Array, fit_tobit
 

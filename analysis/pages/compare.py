@@ -9,10 +9,8 @@ The same comparison gives the same bytes. Names from foreign files are escaped.
 
 import io
 import json
-import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,10 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from diffmem import files
 from diffmem.errors import InputError
-from diffmem.store import write_bytes
+from diffmem.files import write_bytes
+from diffmem.records import Comparison
 
 from ..figures.compare import shares, sheet
 from ..figures.registry import render
@@ -33,39 +33,21 @@ BOOKENDS = ("empirical", "population")  # exact targets: no checkpoint to say so
 PAIRS = 10  # pairs on the page
 
 
-@dataclass(frozen=True)
-class Result:
-    """The tables of `diffmem.compare.compare.Comparison` by name, its sheets, overall test and notes.
-
-    `measures`: name -> (words, direction, source), the panel's. `inputs` is what decides the result.
-    """
-
-    tables: Mapping[str, pd.DataFrame]
-    samples: pd.DataFrame
-    sheets: Sequence[Mapping[str, Any]]
-    overall: Mapping[str, Any]
-    notes: Sequence[str]
-    measures: Mapping[str, tuple[str, int, str]]
-    inputs: Mapping[str, Any]
-
-
 def check_folder(folder: Path, inputs: Mapping[str, Any]) -> None:
     """Raise InputError where `folder` holds another comparison, or something else than one."""
-    if not folder.exists():
-        above = next(parent for parent in folder.absolute().parents if parent.exists())
-        if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
-            raise InputError(f"--out={folder} cannot be made in {above}: name a folder that you may write.")
-        return
+    files.check_folder(folder, "--out")
     known = folder / "compare.json"
-    if not folder.is_dir() or (any(folder.iterdir()) and not known.is_file()):
+    if folder.exists() and any(folder.iterdir()) and not known.is_file():
         raise InputError(f"--out={folder} exists and is no folder of a comparison: name another.")
     if known.is_file() and json.loads(known.read_text())["inputs"] != json.loads(json.dumps(inputs)):
         raise InputError(f"--out={folder} holds another comparison: name another folder, or remove it.")
 
 
-def write(folder: Path, result: Result) -> str:
-    """Write all files into `folder`; returns the result in one sentence."""
-    contents = {f"{name}.csv": result.tables[name].to_csv(index=False, lineterminator="\n").encode() for name in TABLES}
+def write(folder: Path, result: Comparison, inputs: Mapping[str, Any]) -> str:
+    """Write all files into `folder`; returns the result in one sentence. `inputs` is what decided the result."""
+    contents = {
+        f"{name}.csv": getattr(result, name).to_csv(index=False, lineterminator="\n").encode() for name in TABLES
+    }
     buffer = io.BytesIO()
     result.samples.to_parquet(buffer, index=False, engine="pyarrow")
     contents["samples.parquet"] = buffer.getvalue()
@@ -74,7 +56,7 @@ def write(folder: Path, result: Result) -> str:
     section = _section(result, said, picture)
     contents |= {"sheet.png": picture, "section.html": section.encode(), "compare.html": _page(said, section).encode()}
     record = {
-        "inputs": dict(result.inputs),
+        "inputs": dict(inputs),
         "sentence": said,
         "overall": dict(result.overall),
         "notes": [*result.notes],
@@ -86,9 +68,9 @@ def write(folder: Path, result: Result) -> str:
     return said
 
 
-def sentence(result: Result) -> str:
+def sentence(result: Comparison) -> str:
     """Which target memorizes most, and whether that is real."""
-    table, pairs = result.tables["table"], result.tables["pairs"]
+    table, pairs = result.table, result.pairs
     trained = table[~table["kind"].isin(BOOKENDS)]
     shown = trained if len(table) > 2 and len(trained) > 1 else table
     ordered = shown.sort_values("f_mem", ascending=False, kind="stable").to_dict("records")
@@ -119,8 +101,8 @@ def p_words(p: float) -> str:
     return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
 
 
-def _section(result: Result, said: str, picture: bytes) -> str:
-    table, pairs = result.tables["table"], result.tables["pairs"]
+def _section(result: Comparison, said: str, picture: bytes) -> str:
+    table, pairs = result.table, result.pairs
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -143,10 +125,10 @@ def _section(result: Result, said: str, picture: bytes) -> str:
         notes=result.notes,
         pairs=[_pair_words(row) for row in rows.to_dict("records")],
         more_pairs=max(0, len(pairs) - PAIRS),
-        copies=[_copy_words(row, result.tables["copied"]) for row in table.to_dict("records")],
+        copies=[_copy_words(row, result.copied) for row in table.to_dict("records")],
         targets=list(table["target"]),
         panel=_panel_rows(result),
-        correlations=_correlation_rows(result.tables["correlations"]),
+        correlations=_correlation_rows(result.correlations),
     )
 
 
@@ -191,11 +173,11 @@ def _copy_words(row: Mapping[Any, Any], copied: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _panel_rows(result: Result) -> list[dict[str, Any]]:
-    table = result.tables["table"]
-    ranks = result.tables["ranks"].set_index("measure")
+def _panel_rows(result: Comparison) -> list[dict[str, Any]]:
+    table = result.table
+    ranks = result.ranks.set_index("measure")
     rows = []
-    for name, (words, direction, source) in result.measures.items():
+    for name, measure in result.measures.items():
         if name not in ranks.index:
             continue
         cells = []
@@ -208,9 +190,9 @@ def _panel_rows(result: Result) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": name,
-                "words": words,
-                "direction": "higher" if direction > 0 else "lower",
-                "source": source,
+                "words": measure.words,
+                "direction": "higher" if measure.direction > 0 else "lower",
+                "source": measure.source,
                 "cells": cells,
             }
         )

@@ -16,12 +16,14 @@ import pandas as pd
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
+from diffmem.definitions import GEN_WORDS, MEM_WORDS
 from diffmem.errors import InputError
-from diffmem.store import write_bytes
+from diffmem.files import write_bytes
+from diffmem.records import Film
 
 from ..figures.registry import render
 from ..times.words import time_words, window_words
-from .slider import Film, slider
+from .slider import slider
 
 TEMPLATE = Path(__file__).with_name("html") / "report.html"
 FIRST, SHEETS = "times_vs_n", "samples_beside_neighbours"
@@ -70,22 +72,8 @@ TERMS = {
     "memorized.",
     "quality": "The Fréchet distance between generated and held-out images, both in [0, 1] pixels, in the feature "
     "space that the column names. Lower is better.",
-    "fmem_crosses": "τ_mem is the first training time at which f_mem has risen through null + 0.05 (1 - null) and "
-    "stays above. It is read off a monotone fit to f_mem, linearly in log τ between two checkpoints.",
-    "fmem_onset": "τ_mem is the first training time at which the lower end of the 95% interval of f_mem is above the "
-    "upper end of that of the null.",
-    "fmem_half": "τ_mem is the training time at which f_mem rises through half of its plateau, the mean of the last "
-    "two points, and stays above. A run whose last two points do not agree has no plateau yet.",
-    "loss_gap": "τ_mem is the first training time at which the gap between test and train loss comes to a tenth of "
-    "what the test loss has fallen since step 0.",
-    "overfit_onset": "The step with the least test loss, from which on the network overfits. It comes before copies.",
-    "quality_settles": "τ_gen is the first training time at which the quality comes within 1.05 of the best of its "
-    "run, and stays there until the run memorizes.",
-    "quality_argmin": "τ_gen is the step with the best quality before the run memorizes.",
-    "loss_reaches": "τ_gen is the first training time at which the test loss comes to its best value plus a tenth of "
-    "what it has fallen since step 0.",
-    "quality_reaches": "τ_gen is the first training time at which the quality comes to a level common to all runs of "
-    "the family, and stays there until the run memorizes (to the end, if it does not).",
+    **MEM_WORDS,
+    **GEN_WORDS,
     "window": "τ_mem / τ_gen: between the two times samples are good and not yet copies, so this is where to stop.",
     "law": "log τ = log C + α log n, and + β log W where widths vary, fitted to all runs at once. A run that did not "
     "reach a time counts by the probability that it takes longer than could have been seen; no number is put in its "

@@ -10,7 +10,6 @@ import hashlib
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +19,14 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from diffmem.records import Film
+
 from ..figures.curves import curves, quality_of
 
 SCRIPT = Path(__file__).with_name("html") / "slider.js"
 STRIPS_BYTES = 9_000_000  # of all strips together; base64 adds a third
 LARGEST = 64  # pixels of an image's side in a strip
 SHOWN = 48  # its side on the page, about
-
-
-@dataclass(frozen=True)
-class Film:
-    """The same m generated samples of one run at its S checkpoints, beside their nearest training images.
-
-    steps: [S] ascending; samples, nearest: uint8 [S, m, C, H, W] with C = 1 or 3; ratio: [S, m] d1/d2; memorized
-    where ratio < k.
-    """
-
-    run: str
-    n: int
-    steps: NDArray[np.int64]
-    samples: NDArray[np.uint8]
-    nearest: NDArray[np.uint8]
-    ratio: NDArray[np.float64]
-    k: float = 1 / 3
 
 
 def slider(films: Sequence[Film], rows: pd.DataFrame, times: pd.DataFrame) -> dict[str, Any]:

@@ -18,8 +18,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from diffmem.definitions import is_quality
 from diffmem.errors import InputError
-from diffmem.store import DamagedWarning, RunDir, find_runs, write_bytes
+from diffmem.files import DamagedWarning, write_bytes
+from diffmem.store import RunDir, find_runs
 
 from .study import find_reference_runs, read_reference_runs
 
@@ -169,7 +171,7 @@ def _drop_incomplete(rows: pd.DataFrame, measures: list[str], notes: list[str]) 
         if count:
             notes.append(f"{run}: {count} of {(rows['run'] == run).sum()} rows lack a number and were dropped.")
     kept = rows[~bad].copy()
-    for name in [name for name in measures if name.startswith("fd_") and not name.endswith(("_low", "_high"))]:
+    for name in filter(is_quality, measures):
         lacking = _lacking(kept, [name])[name]
         kept[name] = kept[name].where(~lacking)
         for run, count in lacking.groupby(kept["run"], sort=False).sum().items():

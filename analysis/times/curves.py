@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from diffmem.definitions import K, quality_column
 from diffmem.errors import InputError
 
 from ..tables.family import Family
@@ -54,18 +55,6 @@ class Draws:
     low: Array | None  # [1 + B, K]
     n_boot: int  # B
     notes: tuple[str, ...] = ()
-
-
-def quality_column(rows: pd.DataFrame, quality: str | None = None) -> str | None:
-    """The named measure of quality, or the only one in the table; None where there is none."""
-    names = [str(name) for name in rows if str(name).startswith("fd_") and not str(name).endswith(("_low", "_high"))]
-    if quality is not None and quality not in rows:
-        raise InputError(
-            f"quality={quality} is no column of the table: use one of {', '.join(names) or '(none there)'}."
-        )
-    if quality is None and len(names) > 1:
-        raise InputError(f"the table has several measures of quality: choose quality={' or quality='.join(names)}.")
-    return quality or (names[0] if names else None)
 
 
 def loss_time(rows: pd.DataFrame, t: int | None = None) -> int | None:
@@ -202,7 +191,7 @@ def _paired_counts(
     """Memorized counts [B, K] under shared noise indices, NaN at steps without stored ratios."""
     if curve.count is None or n_boot == 0:
         return None, ()
-    k = float(family.settings(curve.run).get("eval.k", 1 / 3))
+    k = float(family.settings(curve.run).get("eval.k", K))
     counts = np.full((n_boot, len(curve.step)), np.nan)
     notes = []
     for place, step in enumerate(curve.step):

@@ -8,10 +8,11 @@ point is left-censored; neither has a value, only the step it is known to lie be
 
 import pandas as pd
 
+from diffmem.definitions import quality_column
 from diffmem.errors import InputError
 
 from ..tables.family import Family
-from .curves import Curve, Draws, family_curves, observed, quality_column, resample, where_quality
+from .curves import Curve, Draws, family_curves, observed, resample, where_quality
 from .tau_gen import GEN_DEFINITIONS, Level, common_level, given_level
 from .tau_mem import MEM_DEFINITIONS
 from .timescale import Timescale, never

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffmem.errors import InputError
-from diffmem.stats.intervals import crossing_times
+from diffmem.stats.monotone import crossing_times
 
 from .curves import Array, Curve, Draws, observed, where_quality
 from .tau_mem import GAP, losses

@@ -18,13 +18,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from diffmem.definitions import risen
 from diffmem.errors import InputError
-from diffmem.stats.intervals import crossing_times, isotonic
+from diffmem.stats.monotone import crossing_times, isotonic
 
 from .curves import Array, Curve, Draws, Z
 from .timescale import Timescale, read_off, refused
 
-THETA = 0.05
 NULL_LIMIT = 0.5
 GAP = 0.1
 DIP = 4.0  # standard errors
@@ -35,7 +35,7 @@ def fmem_crosses(curve: Curve, draws: Draws) -> Timescale:
     why = _null_too_high(curve, draws)
     if why:
         return refused("fmem_crosses", curve, len(null), why)
-    level = null + THETA * (1 - null)
+    level = risen(null)
     share = count / total  # [1 + B, K]
     found = crossing_times(curve.step, isotonic(share, total), level)
     after = np.arange(len(curve.step)) >= found.after[:, None]
@@ -72,7 +72,7 @@ def fmem_half(curve: Curve, draws: Draws) -> Timescale:
     level = share[:, -2:].mean(axis=1) / 2
     flat = len(curve.step) > 1 and low.max() <= high.min()
     found = crossing_times(curve.step, isotonic(share, total), level)
-    if flat and level[0] > null[0] + THETA * (1 - null[0]):
+    if flat and level[0] > risen(null[0]):
         return read_off("fmem_half", found.time, int(found.after[0]), curve.step, _dips(curve))
     still = "f_mem still changes between the last two points" if not flat else "f_mem has not left its null"
     return read_off("fmem_half", np.full(len(null), np.inf), 0, curve.step, (f"no plateau: {still}",))
@@ -106,7 +106,7 @@ MEM_DEFINITIONS: dict[str, Callable[[Curve, Draws], Timescale]] = {
 
 
 def wilson_bound(count: Array, total: Array | float, *, above: bool) -> Array:
-    """The lower or upper end of Wilson's 95% interval, elementwise: `diffmem.stats.wilson` for arrays."""
+    """The lower or upper end of Wilson's 95% interval, elementwise: `diffmem.stats.intervals.wilson` for arrays."""
     spread = Z * np.sqrt(count * (total - count) / total + Z**2 / 4)
     bound: Array = (count + Z**2 / 2 + (spread if above else -spread)) / (total + Z**2)
     return bound

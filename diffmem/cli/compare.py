@@ -1,139 +1,66 @@
-"""The verb `diffmem compare`: words -> targets -> tables, handed to a writer.
-
-A target is PATH[@WHICH]: a run directory, a folder of the reference code, a folder of diffusers, or samples; or one of
-the words empirical and population. WHICH is a step, last (the default), best or all.
-"""
+"""`diffmem compare`: which checkpoints memorize more, what they copy, and how surely."""
 
 import argparse
-import hashlib
-import json
-import re
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from diffmem.compare.comparison import Comparison, check, compare
-from diffmem.compare.targets.base import Target
-from diffmem.compare.targets.files import is_images
-from diffmem.compare.targets.run import BOOKENDS, bookend, run_targets
-from diffmem.compare.targets.study import (
-    Given,
-    diffusers_target,
-    is_diffusers,
-    is_reference,
-    reference_targets,
-    samples_target,
-)
+from diffmem.definitions import K
 from diffmem.errors import InputError
-from diffmem.metrics.panel import MEASURES
-from diffmem.store import RunDir
-from diffmem.training.machine import resolve_device
 
-SELECTOR = re.compile(r"(.+)@(\d+|last|best|all)", re.DOTALL)
+SUMMARY = "say which checkpoints memorize more, what they copy, and how surely"
 
-
-def open_targets(words: list[str], given: Given) -> list[Target]:
-    """The targets that `words` name, in their order. Raises InputError; draws nothing."""
-    targets: list[Target] = []
-    for word in words:
-        if word in BOOKENDS:
-            runs = [target for target in targets if target.kind == "run"]
-            if not runs:
-                raise InputError(f"{word} takes its images and sampler from a run: name a run before it.")
-            targets.append(bookend(word, runs[0]))
-        else:
-            targets += _open(word, given)
-    return _told_apart(targets)
+EPILOG = """\
+A target is PATH or PATH@WHICH, where PATH is
+  a run directory                  WHICH: a step, last (the default), best or all
+  a folder of the reference code   Models/Model_<step>, with --train TENSOR; WHICH: a step, last or all
+  a folder of diffusers            an unconditional pipeline or a UNet2DModel, with --train IMAGES
+  samples                          a folder of images or a tensor (.pt, .npy, .safetensors), with --train IMAGES
+or one of the exact bookends of the first run named before it:
+  empirical                        the exact denoiser of its training images
+  population                       the exact score of its data, where these are a Gaussian mixture
+@best is the lowest Frechet distance among the checkpoints before the first whose memorized share is surely above that
+of held-out images (its 95% interval lies above that of the null)."""
 
 
-def _told_apart(targets: list[Target]) -> list[Target]:
-    """Targets of one name from different folders are called by their whole paths."""
-    groups = {target.label: {other.group for other in targets if other.label == target.label} for target in targets}
-    return [
-        replace(target, label=target.label.replace(Path(target.group).name, target.group, 1))
-        if len(groups[target.label]) > 1
-        else target
-        for target in targets
-    ]
-
-
-def _open(word: str, given: Given) -> list[Target]:
-    found = SELECTOR.fullmatch(word)
-    path, which = (Path(found[1]), found[2]) if found and not Path(word).exists() else (Path(word), "last")
-    if not path.exists():
-        raise InputError(f"{word}: there is no {path}. A target is PATH, PATH@STEP, PATH@last, PATH@best or PATH@all.")
-    if RunDir(path).config_path.is_file():
-        return run_targets(path, which)
-    if is_reference(path):
-        return reference_targets(path, which, given)
-    if found and path != Path(word):
-        raise InputError(f"{word}: only a run and a folder of the reference code have steps; leave out @{which}.")
-    if is_diffusers(path):
-        return [diffusers_target(path, given)]
-    if is_images(path):
-        return [samples_target(path, given)]
-    raise InputError(
-        f"{path} is no known target. Looked for: config.yaml (a run), Models/Model_<step> (the reference code), "
-        "model_index.json or config.json with UNet2DModel (diffusers), image files, or a tensor "
-        "(.pt, .npy, .safetensors) of samples."
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
+    parser.add_argument("targets", nargs="+", metavar="TARGET", help="PATH, PATH@WHICH, empirical or population")
+    parser.add_argument("--samples", type=int, default=1000, metavar="N", help="samples of each target (default: 1000)")
+    parser.add_argument("--k", type=float, default=K, help="a sample is memorized when d1/d2 < k (default: 1/3)")
+    parser.add_argument("--train", metavar="IMAGES", help="what foreign targets were trained on: a folder or a tensor")
+    parser.add_argument("--heldout", metavar="IMAGES", help="real images they were not trained on, for the null")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="folder for the result (default: compare/<hash of the inputs> beside the first run)",
     )
 
 
-def inputs(targets: list[Target], samples: int, k: float) -> dict[str, Any]:
-    """What decides the result: the same inputs, the same bytes."""
-    return {
-        "targets": [target.label for target in targets],
-        "kinds": [target.kind for target in targets],
-        "groups": [str(target.group) for target in targets],
-        "training_images": [target.images.identity for target in targets],
-        "samplers": [target.how for target in targets],
-        "content": [target.content for target in targets],
-        "samples": samples,
-        "k": k,
-    }
+def run(arguments: argparse.Namespace) -> int:
+    from diffmem.analysis.pages import compare as page
+    from diffmem.compare.comparison import check, compare
+    from diffmem.compare.inputs import default_folder, inputs
+    from diffmem.compare.targets.open import Given, open_targets
+    from diffmem.training.machine import full_float32, resolve_device
 
-
-def default_folder(targets: list[Target], chosen: dict[str, Any]) -> Path:
-    """compare/<hash of the inputs>, beside the first target where that is a run."""
-    name = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
-    runs = [Path(target.group).parent for target in targets if target.kind == "run"]
-    return (runs[0] if runs else Path()) / "compare" / name
-
-
-def prepare(arguments: argparse.Namespace) -> tuple[list[Target], dict[str, Any], Path]:
-    """Targets, inputs and the folder to write; everything that can be checked has been."""
-    resolve_device(arguments.device)
-    given = Given(
-        Path(arguments.train) if arguments.train else None, Path(arguments.heldout) if arguments.heldout else None
-    )
+    device = resolve_device(arguments.device)
+    given = Given(*(Path(images) if images else None for images in (arguments.train, arguments.heldout)))
     targets = open_targets(arguments.targets, given)
     check(targets, arguments.samples)
     if not 0 < arguments.k <= 1:
         raise InputError(f"--k={arguments.k} is out of range: a sample is memorized when d1/d2 < k, with 0 < k <= 1.")
     chosen = inputs(targets, arguments.samples, arguments.k)
     folder = Path(arguments.out) if arguments.out else default_folder(targets, chosen)
-    return targets, chosen, folder
-
-
-def measure(targets: list[Target], arguments: argparse.Namespace) -> dict[str, Any]:
-    """The comparison as the fields that a writer takes: tables, samples, sheets, overall, notes, measures."""
+    page.check_folder(folder, chosen)
 
     def progress(label: str) -> None:
         print(f"drawing {arguments.samples} samples of {label}", file=sys.stderr)
 
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
-    found: Comparison = compare(
-        targets, samples=arguments.samples, k=arguments.k, device=resolve_device(arguments.device), progress=progress
-    )
-    names = ("table", "pairs", "copied", "denoising", "ranks", "correlations")
-    return {
-        "tables": {name: getattr(found, name) for name in names},
-        "samples": found.samples,
-        "sheets": found.sheets,
-        "overall": found.overall,
-        "notes": found.notes,
-        "measures": {name: (one.words, one.direction, one.source) for name, one in MEASURES.items()},
-    }
+    full_float32()
+    found = compare(targets, samples=arguments.samples, k=arguments.k, device=device, progress=progress)
+    print(page.write(folder, found, chosen))
+    for note in found.notes:
+        print(f"Note: {note}")
+    print(f"Comparison: {folder / 'compare.html'}")
+    return 0

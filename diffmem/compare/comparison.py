@@ -5,8 +5,6 @@ images. Sets of training images may differ: what cannot be compared then is left
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import torch
@@ -14,42 +12,17 @@ import torch
 from diffmem.compare import tables
 from diffmem.compare.measure import Against, Measured, measure, sheet
 from diffmem.compare.targets.base import Target
+from diffmem.definitions import K
 from diffmem.errors import InputError
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The tables, each as its csv has it.
-
-    table      one row a target: f_mem with count, intervals and null, coverage, the panel's measures with their nulls
-    samples    one row a target and sample: d1, d2, ratio, nearest, second, memorized
-    pairs      one row a pair of targets: discordant counts, p-value, interval of the difference, consistency, overlap
-    copied     one row a training image that is copied and a target that copies it: by how many samples
-    denoising  one row a target and noise level: PSNR on training and held-out images, distance to the empirical score
-    ranks      one row a measure: the rank of each target, 1 = memorizes most
-    overall    Cochran's Q over all paired targets, {} where fewer than three are
-    sheets     for each target, the images of its sheet
-    notes      what was left out, and why
-    """
-
-    table: pd.DataFrame
-    samples: pd.DataFrame
-    pairs: pd.DataFrame
-    copied: pd.DataFrame
-    denoising: pd.DataFrame
-    ranks: pd.DataFrame
-    correlations: pd.DataFrame
-    overall: dict[str, Any]
-    sheets: list[dict[str, Any]]
-    notes: list[str]
-    k: float
+from diffmem.metrics.panel import MEASURES
+from diffmem.records import Comparison
 
 
 def compare(
     targets: Sequence[Target],
     *,
     samples: int = 1000,
-    k: float = 1 / 3,
+    k: float = K,
     device: torch.device | str = "cpu",
     progress: Callable[[str], None] = lambda words: None,
 ) -> Comparison:
@@ -88,6 +61,7 @@ def compare(
         overall=tables.overall(measured),
         sheets=[sheet(one, k) for one in measured],
         notes=list(dict.fromkeys(notes)),
+        measures=MEASURES,
         k=k,
     )
 

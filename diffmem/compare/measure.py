@@ -17,6 +17,7 @@ from diffmem.metrics.calibrated_l2 import leave_one_out
 from diffmem.metrics.data_copying import data_copying
 from diffmem.metrics.features.gap import Projection, principal_components
 from diffmem.metrics.search import NearestTwo, TrainingIndex, null_columns, summarize
+from diffmem.records import CopySheet
 
 KEPT = 1000  # samples of each target that stay in memory, for consistency and the sheet
 SHOWN = 8  # samples in each half of a target's sheet
@@ -114,7 +115,7 @@ def _denoising(model: Model, images: Images, device: torch.device) -> list[dict[
     return panel.of_denoiser(model.denoiser, model.process, train, heldout, scale=model.space.scale)
 
 
-def sheet(one: Measured, k: float) -> dict[str, Any]:
+def sheet(one: Measured, k: float) -> CopySheet:
     """The samples of lowest ratio and random ones, each with its two nearest training images, in pixels."""
     ratio = (one.nearest.d1 / one.nearest.d2).numpy()[: len(one.kept)]
     lowest = np.argsort(ratio, kind="stable")[:SHOWN]
@@ -123,13 +124,13 @@ def sheet(one: Measured, k: float) -> dict[str, Any]:
     chosen = np.concatenate([lowest, drawn]).astype(np.int64)
     train = one.target.images.train
     places = torch.from_numpy(chosen)
-    return {
-        "target": one.target.label,
-        "f_mem": one.row["f_mem"],
-        "lowest": len(lowest),
-        "samples": one.kept[places].numpy(),
-        "nearest": train[one.nearest.i1[places]].numpy(),
-        "second": train[one.nearest.i2[places]].numpy(),
-        "ratio": ratio[chosen],
-        "k": k,
-    }
+    return CopySheet(
+        target=one.target.label,
+        f_mem=one.row["f_mem"],
+        lowest=len(lowest),
+        samples=one.kept[places].numpy(),
+        nearest=train[one.nearest.i1[places]].numpy(),
+        second=train[one.nearest.i2[places]].numpy(),
+        ratio=ratio[chosen],
+        k=k,
+    )

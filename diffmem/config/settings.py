@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from diffmem.config.options import build, option
+from diffmem.definitions import K
 from diffmem.errors import InputError
 
 DATA_NAMES = ("digits", "fashion_mnist", "image_folder", "celeba", "mixture")
@@ -173,7 +174,7 @@ class EvalConfig:
     keep_samples: int = option(low=0, default=1000)  # generated images written to disk
     weights: str = option(choices=("raw", "ema"), default="raw")
     t: tuple[int, ...] = option(low=0)  # diffusion times of the losses
-    k: float = option(above=0, high=1, default=1 / 3)  # a sample is memorized when d1/d2 < k
+    k: float = option(above=0, high=1, default=K)  # a sample is memorized when d1/d2 < k
     quality: str = "auto"  # feature extractor of the Frechet distance
     bootstrap: int = option(low=0, default=1000)  # resamples over the samples
     tile: int = option(low=1, default=512)  # images in one network call

@@ -19,7 +19,7 @@ import numpy as np
 
 from diffmem.data.dataset import content_sha256
 from diffmem.errors import InputError
-from diffmem.store import DamagedWarning, write_bytes
+from diffmem.files import DamagedWarning, write_bytes
 
 
 def cache_folder() -> Path:

@@ -6,7 +6,6 @@ is absent, never zero.
 """
 
 import math
-from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -18,18 +17,10 @@ from diffmem.metrics.data_copying import data_copying
 from diffmem.metrics.features.gap import Projection, feature_nearest
 from diffmem.metrics.losses import Denoiser
 from diffmem.metrics.search import NearestTwo, TrainingIndex, gap_ratio, memorized_fraction
+from diffmem.records import Measure
 
 SIGMAS = (0.1, 0.2, 0.5, 1.0, 2.0)  # noise levels in pixels at which a network is measured
 LIMIT = 512
-
-
-@dataclass(frozen=True)
-class Measure:
-    """`direction` is +1 where higher means more memorized, -1 where lower does."""
-
-    words: str
-    direction: int
-    source: str
 
 
 MEASURES = {

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffmem.definitions import K
 from diffmem.errors import InputError
 from diffmem.stats import intervals
 
@@ -157,7 +158,7 @@ def gap_ratio(d1: Tensor, d2: Tensor) -> Tensor:
     return d1 / d2
 
 
-def memorized_fraction(d1: Tensor, d2: Tensor, k: float = 1 / 3) -> MemorizedFraction:
+def memorized_fraction(d1: Tensor, d2: Tensor, k: float = K) -> MemorizedFraction:
     """f_mem: the share of samples with d1/d2 < k, with its Wilson 95% interval.
 
     d1, d2: [M]. Raises InputError for k outside (0, 1] and as `gap_ratio` does.
@@ -169,7 +170,7 @@ def memorized_fraction(d1: Tensor, d2: Tensor, k: float = 1 / 3) -> MemorizedFra
     return MemorizedFraction(count, total, count / total, *intervals.wilson(count, total))
 
 
-def summarize(nearest: NearestTwo, k: float = 1 / 3, bootstrap: int = 1000, seed: int = 0) -> dict[str, float]:
+def summarize(nearest: NearestTwo, k: float = K, bootstrap: int = 1000, seed: int = 0) -> dict[str, float]:
     """The columns of a row that come from the samples.
 
     f_mem at threshold `k` with its count and intervals (Wilson; a seeded bootstrap of `bootstrap` resamples, left
@@ -188,7 +189,7 @@ def summarize(nearest: NearestTwo, k: float = 1 / 3, bootstrap: int = 1000, seed
     return columns
 
 
-def null_columns(heldout: NearestTwo, k: float = 1 / 3) -> dict[str, float]:
+def null_columns(heldout: NearestTwo, k: float = K) -> dict[str, float]:
     """The null of f_mem: the same measure on held-out real images against the same training set."""
     return _fraction_columns("f_mem_null", memorized_fraction(heldout.d1, heldout.d2, k))
 

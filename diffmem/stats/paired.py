@@ -97,7 +97,7 @@ def newcombe_paired(both: int, first: int, second: int, neither: int, level: flo
 def newcombe_unpaired(count1: int, total1: int, count2: int, total2: int, level: float = 0.95) -> Difference:
     """Score interval of count1 / total1 - count2 / total2, two independent fractions, at confidence `level`.
 
-    Raises ValueError as `stats.wilson` does.
+    Raises ValueError as `stats.intervals.wilson` does.
     Source: Newcombe 1998, "Interval estimation for the difference between independent proportions", method 10.
     """
     (l1, u1), (l2, u2) = wilson(count1, total1, level), wilson(count2, total2, level)

@@ -2,7 +2,7 @@
 
 A mode of eigenvalue λ relaxes in ψ_p/(2 Δ_t λ). From the edges, where the bulk shares no band with anything else:
   τ_gen = ψ_p/(Δ_t λ_min(bulk 2)),   τ_mem = ψ_p/(Δ_t λ_min(bulk 1))              (Bonnaire et al. 2025, section 4)
-From the losses, read off as those of an experiment are (`stats.crossing_time`):
+From the losses, read off as those of an experiment are (`stats.monotone.crossing_time`):
   τ_gen: first L_test <= best + 0.1 (L_test(0) - best);   τ_mem: first L_gen >= 0.1 (L_test(0) - best)
 where best is the least L_test of the curve and L_test(0) = 1.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from diffmem.errors import InputError, NotReached
-from diffmem.stats.intervals import crossing_time
+from diffmem.stats.monotone import crossing_time
 from diffmem.theory.constants import Activation
 from diffmem.theory.dynamics import Curves
 from diffmem.theory.solver import Array, Problem

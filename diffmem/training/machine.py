@@ -39,13 +39,17 @@ def resolve_device(name: str) -> torch.device:
 
 
 def configure(config: Config) -> torch.device:
-    """Set threads and switch TF32 off (fp32 means fp32), and give the device."""
+    """Set threads and full float32, and give the device."""
     threads = config.threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
     threadpoolctl.threadpool_limits(threads)  # numpy's and scipy's
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    full_float32()
     return resolve_device(config.device)
+
+
+def full_float32() -> None:
+    """Switch TF32 off: fp32 means fp32."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
 
 def describe(device: torch.device) -> dict[str, Any]:

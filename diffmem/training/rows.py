@@ -6,7 +6,8 @@ from torch import nn
 
 from diffmem.config.settings import Config
 from diffmem.data import Dataset, Split
-from diffmem.store import EvalDir, RunDir, write_bytes
+from diffmem.files import write_bytes
+from diffmem.store import EvalDir, RunDir
 from diffmem.training import snapshot
 from diffmem.training.evaluate import Evaluator
 

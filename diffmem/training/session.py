@@ -6,7 +6,6 @@ point; a row depends on its checkpoint alone, so whatever a kill cut off is made
 """
 
 import contextlib
-import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -18,7 +17,8 @@ from diffmem.config.settings import Config
 from diffmem.data import Dataset, Split, load, split
 from diffmem.diffusion.process import Process
 from diffmem.errors import InputError
-from diffmem.store import DamagedWarning, RunDir
+from diffmem.files import DamagedWarning, check_folder
+from diffmem.store import RunDir
 from diffmem.training import evaluate, machine, snapshot
 from diffmem.training.heartbeat import Heartbeat
 from diffmem.training.rows import Rows, eval_dir
@@ -59,7 +59,7 @@ def plan(config: Config) -> Plan:
     parts = split(dataset, config.data)
     evaluate.check(config, parts)
     run = RunDir(Path(config.out_folder) / config.run_id(dataset.sha256))
-    _check_writable(run.path)
+    check_folder(run.path, "out")
     _check_same_run(run, config)
     return Plan(config, run, dataset, parts)
 
@@ -267,16 +267,3 @@ def _check_same_run(run: RunDir, config: Config) -> None:
         )
     if Config.from_mapping(run.read_config()).trajectory() != config.trajectory():
         raise InputError(f"{run.path} holds a run with other settings: move it away, or choose another out.")
-
-
-def _check_writable(path: Path) -> None:
-    """Refuse a place where no run directory can be made."""
-    for folder in [path, *path.parents]:
-        if folder.exists():
-            if not folder.is_dir():
-                raise InputError(
-                    f"out={path.parent}: {folder} is a file where a directory is needed: choose another out."
-                )
-            if not os.access(folder, os.W_OK | os.X_OK):
-                raise InputError(f"out={path.parent}: {folder} is not writable: choose another out.")
-            return

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from diffmem import store
+from diffmem import files
 from diffmem.config.settings import Config
 from diffmem.data import Split
 from diffmem.diffusion.sampler import scheduler
@@ -55,17 +55,17 @@ def from_bytes(step: int, content: bytes, config: Config, device: torch.device) 
 
 def write_checkpoint(state: State, config: Config, split: Split, path: Path) -> None:
     """Write the checkpoint folder `path`, whole or not at all."""
-    with store.replacing_directory(path) as folder:
+    with files.replacing_directory(path) as folder:
         _write_model(state.model, config, folder)
         if state.ema:
             _write_model(with_ema(state, config), config, folder / "ema")
-        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        written = sorted(file for file in folder.rglob("*") if file.is_file())
         note = {
             "step": state.step,
             "mean": split.mean.flatten().tolist(),
             "scale": split.scale,
             "weights": ["raw", "ema"] if state.ema else ["raw"],
-            "sha256": {str(file.relative_to(folder)): store.sha256(file.read_bytes()) for file in files},
+            "sha256": {str(file.relative_to(folder)): files.sha256(file.read_bytes()) for file in written},
         }
         (folder / "diffmem.json").write_text(json.dumps(note, indent=1) + "\n")
 
@@ -75,7 +75,7 @@ def damage(path: Path) -> str | None:
     try:
         note: dict[str, Any] = json.loads((path / "diffmem.json").read_text())
         for name, digest in note["sha256"].items():
-            if store.sha256((path / name).read_bytes()) != digest:
+            if files.sha256((path / name).read_bytes()) != digest:
                 return str(path / name)
     except (OSError, ValueError, KeyError, AttributeError):
         return str(path / "diffmem.json")

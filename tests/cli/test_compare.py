@@ -130,7 +130,7 @@ def bad_words(run: Path, other: Path) -> list[tuple[list[str], str]]:
         ([str(run), str(other), "--train", str(other)], "images of different shapes"),
         ([str(run), "--out", str(run)], "is no folder of a comparison"),
         (["nowhere@3"], "there is no nowhere"),
-        ([str(run), "--out", str(other / "out")], "cannot be made"),
+        ([str(run), "--out", str(other / "out")], "is a file where a directory is needed"),
     ]
 
 

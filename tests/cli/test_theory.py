@@ -86,7 +86,7 @@ def test_a_covariance_of_data_and_of_a_power_law(empty: Path) -> None:
         (["curves", "model=unet"], "model is no option"),
         (["predict", "faces"], "data=faces: data is one of"),
         (["predict", "digits", "n=[]"], "n=[] is empty"),
-        (["spectrum", "out=taken"], "taken is a file: name a folder"),
+        (["spectrum", "out=taken"], "taken is a file where a directory is needed"),
     ],
 )
 def test_bad_input(words: list[str], message: str, empty: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,10 +59,10 @@ def test_samples_have_their_neighbours() -> None:
     np.testing.assert_allclose(found.samples["ratio"], nearest.d1 / nearest.d2)
     assert np.array_equal(found.samples["memorized"], (nearest.d1 / nearest.d2 < 1 / 3).numpy())
     sheet = found.sheets[0]
-    assert sheet["ratio"][: sheet["lowest"]].tolist() == sorted(found.samples["ratio"])[:8]
-    places = [int(np.flatnonzero(found.samples["ratio"] == ratio)[0]) for ratio in sheet["ratio"]]
-    assert np.array_equal(sheet["nearest"], TRAIN[nearest.i1[places]].numpy())
-    assert np.array_equal(sheet["second"], TRAIN[nearest.i2[places]].numpy())
+    assert sheet.ratio[: sheet.lowest].tolist() == sorted(found.samples["ratio"])[:8]
+    places = [int(np.flatnonzero(found.samples["ratio"] == ratio)[0]) for ratio in sheet.ratio]
+    assert np.array_equal(sheet.nearest, TRAIN[nearest.i1[places]].numpy())
+    assert np.array_equal(sheet.second, TRAIN[nearest.i2[places]].numpy())
     assert len(set(places)) == 16
 
 

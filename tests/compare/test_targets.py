@@ -14,9 +14,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffmem.cli.compare import open_targets
 from diffmem.compare.comparison import compare
 from diffmem.compare.targets.files import read_images
+from diffmem.compare.targets.open import open_targets
 from diffmem.compare.targets.study import Given, to_epsilon
 from diffmem.config.settings import DiffusionConfig, ModelConfig
 from diffmem.diffusion.process import Process

@@ -13,7 +13,7 @@ from diffmem import data
 from diffmem.config.settings import DataConfig
 from diffmem.data import Dataset, cache, decode, load
 from diffmem.errors import InputError
-from diffmem.store import DamagedWarning
+from diffmem.files import DamagedWarning
 from tests.helpers.image_files import random_images, write_folder
 
 

@@ -58,7 +58,7 @@ def planted_rows(
 
 def curve(step: Sequence[int], count: Sequence[float], total: int = 200, null: Any = 0.0, **quality: Any) -> Curve:
     """A curve of f_mem from counts."""
-    arrays = {name: np.asarray(value, dtype=np.float64) for name, value in quality.items()}
+    arrays: dict[str, Any] = {name: np.asarray(value, dtype=np.float64) for name, value in quality.items()}
     return Curve(
         run="run",
         step=np.asarray(step),

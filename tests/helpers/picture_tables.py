@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from diffmem.analysis.figures.registry import SampleSheet
-from diffmem.analysis.pages.slider import Film
+from diffmem.records import Film, SampleSheet
 from diffmem.stats.intervals import wilson
 
 STEPS = np.array([0, 50, 67, 89, 119, 158, 211, 281, 375, 500, 667, 889, 1186, 1581, 2108, 2812, 3750, 5000, 6000])

@@ -140,7 +140,7 @@ def test_load_gives_back_what_was_saved_bit_for_bit(name: str, tmp_path: Path) -
 SAVE_IN_ANOTHER_PROCESS = f"""
 import sys, pathlib
 import torch
-from diffmem.config import ModelConfig
+from diffmem.config.settings import ModelConfig
 from diffmem.models import build
 from diffmem.models.io import save_model
 assert "diffusers" not in sys.modules, "diffusers is imported before a model needs it"

@@ -8,7 +8,8 @@ from scipy import stats as scipy_stats
 from scipy.optimize import isotonic_regression
 
 from diffmem.errors import NotReached
-from diffmem.stats.intervals import bootstrap_fraction, crossing_time, crossing_times, isotonic, jackknife, wilson
+from diffmem.stats.intervals import bootstrap_fraction, jackknife, wilson
+from diffmem.stats.monotone import crossing_time, crossing_times, isotonic
 
 values = st.lists(st.floats(-10, 10), min_size=1, max_size=12)
 

@@ -16,7 +16,8 @@ import pytest
 from diffmem import store
 from diffmem.config.settings import Config
 from diffmem.executors.pool import PRELOAD
-from diffmem.store import DamagedWarning, RunDir
+from diffmem.files import DamagedWarning
+from diffmem.store import RunDir
 from diffmem.training import machine
 from diffmem.training.session import Outcome, execute, plan
 from tests.helpers.tiny import CHECKPOINTS, outcome_bytes, tiny

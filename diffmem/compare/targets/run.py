@@ -17,12 +17,14 @@ from torch import Tensor
 from diffmem.compare.targets.base import Denoiser, Images, Model, Space, Target
 from diffmem.config.settings import Config
 from diffmem.data import load, mixture, split
+from diffmem.definitions import onset, quality_column
 from diffmem.diffusion.empirical import EmpiricalDenoiser
 from diffmem.diffusion.process import Process
 from diffmem.diffusion.sampler import sample
 from diffmem.errors import InputError
+from diffmem.files import sha256
 from diffmem.runs import Run, load_run
-from diffmem.store import RunDir, sha256
+from diffmem.store import RunDir
 
 BOOKENDS = ("empirical", "population")
 
@@ -96,12 +98,12 @@ def bookend(kind: str, like: Target) -> Target:
 
 def best_step(rows: pd.DataFrame) -> int | None:
     """The step of best quality before memorization, as this module defines it; None where the rows have none."""
-    names = [name for name in map(str, rows) if name.startswith("fd_") and not name.endswith(("_low", "_high"))]
-    if not names or "f_mem_low" not in rows:
+    quality = quality_column(rows)
+    if quality is None or "f_mem_low" not in rows:
         return None
-    memorizes = (rows["f_mem_low"] > rows["f_mem_null_high"]).to_numpy()
+    memorizes = onset(rows["f_mem_low"], rows["f_mem_null_high"]).to_numpy()
     before = rows[: int(memorizes.argmax())] if memorizes.any() else rows
-    return int(before["step"].iloc[int(before[names[0]].argmin())]) if len(before) else None
+    return int(before["step"].iloc[int(before[quality].argmin())]) if len(before) else None
 
 
 def _pick(run: Run, which: str) -> list[int]:

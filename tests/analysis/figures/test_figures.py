@@ -13,8 +13,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from diffmem.analysis.figures import drawing, registry
-from diffmem.analysis.figures.registry import Picture, SampleSheet
+from diffmem.analysis.figures.registry import Picture
 from diffmem.errors import InputError
+from diffmem.records import SampleSheet
 from tests.helpers.picture_tables import LAWS, STEPS, family, sheets
 
 
@@ -64,7 +65,10 @@ def test_widths_fall_together_against_width_times_step() -> None:
     for panel, column in ((0, "step_per_n"), (1, "width_step_per_n"), (2, "step"), (3, "width_step")):
         drawn = figure.axes[panel].get_lines()
         for _, curve in data.groupby("width"):
-            assert any(list(line.get_xdata())[1:] == list(curve[column])[1:] for line in drawn), (panel, column)
+            assert any(np.asarray(line.get_xdata()).tolist()[1:] == list(curve[column])[1:] for line in drawn), (
+                panel,
+                column,
+            )
     np.testing.assert_array_equal(data["width_step_per_n"], data["width"] * data["step"] / data["n"])
     assert "width_scaling" not in registry.draw_all(*family(ns=(64, 128)), LAWS)
 

@@ -128,9 +128,9 @@ def test_censored_runs_bound_the_boundary_and_do_not_place_it() -> None:
     assert found["status"].tolist() == ["bracketed", "between", "above"]
     assert found[["low", "high"]].iloc[1].tolist() == [64, 128]
     assert found["n_star"].isna().tolist() == [False, True, True]
-    assert boundary_words(found.iloc[1]) == "between 64 and 128"
+    assert boundary_words(found.iloc[1].to_dict()) == "between 64 and 128"
     # at step 1400 all runs of n > 64 have ended: what is known is that n = 64 memorizes
-    assert boundary_words(found.iloc[2]) == ">= 64"
+    assert boundary_words(found.iloc[2].to_dict()) == ">= 64"
     nothing = boundary(planted(c=10_000, last=100), [100, 200], NO_LAW)
     assert nothing["status"].tolist() == ["below", "unknown"]
 

@@ -139,7 +139,7 @@ def test_copies_of_an_onset_have_the_spread_of_fresh_samples() -> None:
 
     both = family(pd.concat([rows(seed) for seed in range(100)], ignore_index=True))
     times = family_times(both, 200, mem="fmem_onset")
-    spread = (np.log(times["tau_mem_high"] / times["tau_mem_low"]) / (2 * 1.96)).median()
+    spread = np.median(np.log(times["tau_mem_high"] / times["tau_mem_low"]) / (2 * 1.96))
     assert spread == pytest.approx(np.log(times["tau_mem"]).std(), rel=0.35)
 
 
