@@ -16,7 +16,8 @@ from diffmem.diffusion.sampler import initial_noise
 from diffmem.errors import InputError
 from diffmem.metrics.search import memorized_fraction, nearest_two
 from diffmem.runs import neighbour_sheet, run_film
-from diffmem.training.session import execute, plan
+from diffmem.training.plan import plan
+from diffmem.training.session import execute
 from tests.helpers.tiny import CHECKPOINTS, tiny
 
 

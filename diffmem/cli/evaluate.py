@@ -16,7 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from diffmem.config import compose
     from diffmem.store import RunDir
-    from diffmem.training.session import fill, plan_evaluation
+    from diffmem.training.plan import plan_evaluation
+    from diffmem.training.session import fill
     from diffmem.training.signals import Interrupted
 
     run = RunDir(Path(arguments.run))

@@ -10,7 +10,7 @@ from diffmem.errors import InputError
 
 if TYPE_CHECKING:
     from diffmem.sweep.grid import RunResult
-    from diffmem.training.session import Plan
+    from diffmem.training.plan import Plan
 
 SUMMARY = "run a grid through an executor, then fit, draw and report it"
 

@@ -30,7 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _train(config: "Config") -> int:
     from diffmem.sweep.progress import Progress
-    from diffmem.training.session import execute, plan
+    from diffmem.training.plan import plan
+    from diffmem.training.session import execute
 
     planned = plan(config)
     with Progress([planned.run]):

@@ -2,15 +2,18 @@
 
 from concurrent.futures import Future
 
-from diffmem.config.settings import Config, ExecutorConfig
-from diffmem.training.session import Outcome, execute, plan
+from diffmem.config.settings import Config
+from diffmem.training.plan import plan
+from diffmem.training.session import Outcome, execute
 from diffmem.training.signals import Interrupted
 
 
 class Here:
     """`submit` returns when the run is over. After an interrupt nothing more is started."""
 
-    def __init__(self, config: ExecutorConfig) -> None:
+    capacity = 1
+
+    def __init__(self) -> None:
         self._left = False
 
     def submit(self, config: Config) -> Future[Outcome]:
@@ -31,3 +34,7 @@ class Here:
 
     def close(self, *, cancel: bool = False) -> None:
         self._left = self._left or cancel
+
+
+def start(config: Config) -> Here:
+    return Here()

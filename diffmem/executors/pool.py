@@ -13,9 +13,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from signal import SIGTERM
 
-from diffmem.config.settings import Config, ExecutorConfig
+from diffmem.config.settings import Config
 from diffmem.training.machine import resolve_device
-from diffmem.training.session import Outcome, execute, plan
+from diffmem.training.plan import plan
+from diffmem.training.session import Outcome, execute
 
 # what a run imports, seconds in all: the server has it loaded before it forks
 PRELOAD = [
@@ -34,25 +35,21 @@ class WorkerDied(RuntimeError):
 class Pool:
     """Runs in processes of their own. `close(cancel=True)` leaves within seconds, each run at a resume point."""
 
-    def __init__(self, config: ExecutorConfig) -> None:
-        self._retries = config.retries
-        self._workers = config.workers
+    def __init__(self, workers: int, retries: int) -> None:
+        self.capacity = workers
+        self._retries = retries
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(PRELOAD)
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads = ThreadPoolExecutor(workers)
         self._running: set[BaseProcess] = set()
         self._guard = threading.Lock()
         self._cancelled = False
 
     def submit(self, config: Config) -> Future[Outcome]:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(self._workers or default_workers(config))
         config = config if config.threads else replace(config, threads=1)
         return self._threads.submit(self._run, config)
 
     def close(self, *, cancel: bool = False) -> None:
-        if self._threads is None:
-            return
         if cancel:
             with self._guard:
                 self._cancelled = True
@@ -112,7 +109,12 @@ def _leave_with_parent() -> None:
     os.kill(os.getpid(), SIGTERM)
 
 
-def default_workers(config: Config) -> int:
+def start(config: Config) -> Pool:
+    """As many workers as are asked for, else as there are cores (one on a GPU)."""
+    return Pool(config.executor.workers or _default_workers(config), config.executor.retries)
+
+
+def _default_workers(config: Config) -> int:
     if resolve_device(config.device).type != "cpu":
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

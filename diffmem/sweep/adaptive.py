@@ -5,15 +5,16 @@ batches of as many runs as there are workers, what `choose` picks from what the 
 runs to spend are spent or it picks nothing. A run that an earlier, interrupted sweep began is found again and counts.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from diffmem.config.settings import Config
 from diffmem.errors import InputError
-from diffmem.executors.pool import default_workers
+from diffmem.executors.base import start
 from diffmem.store import RunDir
 from diffmem.sweep.grid import RunResult, run_all
-from diffmem.training.session import Plan
+from diffmem.training.plan import Plan
 
 Point = tuple[int, int]  # (n, width)
 # (candidates, how many) -> up to so many of them, best first, and why in one line
@@ -81,7 +82,7 @@ def run_adaptively(
     spend(begun, "begun before")
     spend(first, "the ends and a middle")
     while not _interrupted(results) and not all(result.exit_code for result in results):
-        picked, why = choose([_point(planned) for planned in left], _workers(plans))
+        picked, why = choose([_point(planned) for planned in left], _capacity(plans))
         if not picked or len(results) >= runs:
             say(f"{len(results)} of {runs} runs spent. {'Would be next' if picked else 'Done'}, {why}.")
             break
@@ -121,7 +122,7 @@ def _setting(config: Config) -> dict[str, object]:
     return whole
 
 
-def _workers(plans: Sequence[Plan]) -> int:
+def _capacity(plans: Sequence[Plan]) -> int:
     """How many runs the executor has under way at once."""
-    config = plans[0].config
-    return 1 if config.executor.name == "here" else config.executor.workers or default_workers(config)
+    with contextlib.closing(start(plans[0].config)) as executor:
+        return executor.capacity

@@ -13,7 +13,8 @@ from diffmem.config.settings import Config
 from diffmem.errors import InputError
 from diffmem.executors.base import start
 from diffmem.store import RunDir
-from diffmem.training.session import Outcome, Plan, plan
+from diffmem.training.plan import Plan, plan
+from diffmem.training.session import Outcome
 from diffmem.training.signals import Interrupted, Interrupts
 
 
@@ -59,7 +60,7 @@ def run_all(plans: list[Plan], show: AbstractContextManager[object]) -> list[Run
     for planned in plans:
         if not planned.run.path.exists():
             planned.run.write_status({"status": "queued"})
-    executor = start(plans[0].config.executor)
+    executor = start(plans[0].config)
     futures: list[Future[Outcome]] = []
     try:
         with show, Interrupts() as interrupts:

@@ -19,7 +19,7 @@ from diffmem.errors import InputError
 from diffmem.metrics import frechet, score, search
 from diffmem.metrics.features import extractors
 from diffmem.metrics.losses import epsilon_losses
-from diffmem.training.train import Diverged
+from diffmem.training.initial import Diverged
 
 PCA_IMAGES = 10_000  # images outside the test split that a feature basis is fitted on
 
@@ -131,9 +131,8 @@ def quality_name(config: Config) -> str:
     return extractors.automatic(config.data.d) if name == "auto" else name
 
 
-def check(config: Config, split: Split) -> None:
-    """Raise InputError where the evaluation that `config` asks for cannot be made on this split."""
-    held_out = len(split.test)
+def check(config: Config, held_out: int) -> None:
+    """Raise InputError where the evaluation that `config` asks for cannot be made with `held_out` images."""
     if config.eval.test_images > held_out:
         raise InputError(
             f"eval.test_images={config.eval.test_images} is more than the {held_out} held-out images of "

@@ -12,30 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from diffmem import models
-from diffmem.config.settings import Config
-from diffmem.data import Dataset, Split, load, split
+from diffmem.data import Dataset, load, split
 from diffmem.diffusion.process import Process
-from diffmem.errors import InputError
-from diffmem.files import DamagedWarning, check_folder
-from diffmem.store import RunDir
-from diffmem.training import evaluate, machine, snapshot
+from diffmem.files import DamagedWarning
+from diffmem.training import machine, snapshot
 from diffmem.training.heartbeat import Heartbeat
+from diffmem.training.initial import Diverged, State, initial_state
+from diffmem.training.plan import FORMAT, Plan
 from diffmem.training.rows import Rows, eval_dir
 from diffmem.training.signals import Interrupted, Interrupts
-from diffmem.training.train import Diverged, State, initial_state, train
-
-FORMAT = 1  # of the run directory; another number is refused
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A run that has been found possible. Nothing has been written."""
-
-    config: Config
-    run: RunDir
-    dataset: Dataset
-    split: Split
+from diffmem.training.train import train
 
 
 @dataclass(frozen=True)
@@ -51,31 +37,6 @@ class Outcome:
         return {"complete": 0, "stopped": 0, "diverged": 1, "interrupted": 130}[self.status]
 
 
-def plan(config: Config) -> Plan:
-    """Check everything that can be checked before a run. Raises InputError; writes nothing."""
-    machine.resolve_device(config.device)
-    models.check(config.model)
-    dataset = load(config.data)
-    parts = split(dataset, config.data)
-    evaluate.check(config, parts)
-    run = RunDir(Path(config.out_folder) / config.run_id(dataset.sha256))
-    check_folder(run.path, "out")
-    _check_same_run(run, config)
-    return Plan(config, run, dataset, parts)
-
-
-def plan_evaluation(run: RunDir, config: Config) -> Plan:
-    """Check that the stored checkpoints of `run` can be measured as `config` asks. Writes nothing."""
-    machine.resolve_device(config.device)
-    dataset = load(config.data)
-    trained_on = run.read_meta().get("data", {}).get("sha256")
-    if dataset.sha256 != trained_on:
-        raise InputError(f"data={config.data.name} is not what {run.path} was trained on (its checksum differs).")
-    parts = split(dataset, config.data)
-    evaluate.check(config, parts)
-    return Plan(config, run, dataset, parts)
-
-
 def execute(planned: Plan) -> Outcome:
     """Train and evaluate to the end, or from where an earlier process left off.
 
@@ -85,9 +46,10 @@ def execute(planned: Plan) -> Outcome:
     with run.lock():
         beat = Heartbeat(run, planned.config.train.steps)
         try:
-            _write_settings(planned)
+            dataset = load(planned.config.data)
+            _write_settings(planned, dataset)
             with Interrupts() as interrupts, beat:
-                outcome = _Session(planned, interrupts, beat).run_to_end()
+                outcome = _Session(planned, dataset, interrupts, beat).run_to_end()
         except Diverged as diverged:
             outcome = Outcome("diverged", f"{diverged}: try a smaller optimizer.lr, or optimizer.clip=1")
         except Interrupted:
@@ -107,23 +69,25 @@ def fill(planned: Plan) -> tuple[Path, int]:
     """
     run = planned.run
     with run.lock(), Interrupts() as interrupts:
-        _write_settings(planned)
+        dataset = load(planned.config.data)
+        _write_settings(planned, dataset)
         interrupts.abandon = True
         device = machine.configure(planned.config)
-        rows = Rows(planned.config, run, planned.dataset, planned.split, device)
+        rows = Rows(planned.config, run, dataset, split(dataset, planned.config.data), device)
         return rows.folder.metrics_path, rows.fill(run.checkpoint_steps())
 
 
 class _Session:
     """One process's work on a run."""
 
-    def __init__(self, planned: Plan, interrupts: Interrupts, beat: Heartbeat) -> None:
-        self.config, self.run, self.split = planned.config, planned.run, planned.split
+    def __init__(self, planned: Plan, dataset: Dataset, interrupts: Interrupts, beat: Heartbeat) -> None:
+        self.config, self.run = planned.config, planned.run
+        self.split = split(dataset, self.config.data)
         self.interrupts, self.beat = interrupts, beat
         self.device = machine.configure(self.config)
         self.process = Process.from_config(self.config.diffusion).to(self.device)
         self.images = self.split.train.to(self.device)
-        self.rows = Rows(self.config, self.run, planned.dataset, self.split, self.device)
+        self.rows = Rows(self.config, self.run, dataset, self.split, self.device)
         self.saved_at = self.measured_at = time.monotonic()
 
     def run_to_end(self) -> Outcome:
@@ -138,8 +102,12 @@ class _Session:
             return replace(outcome, worked=filled > 0)
         self._record_machine()
         grid = {step for step in self.config.checkpoint_steps() if step > done}
-        for moment in self._train(state or initial_state(self.config, self.device), grid):
-            if moment.step in grid:
+        for moment in self._train(state or initial_state(self.config, self.device)):
+            at_grid_step = moment.step in grid
+            if not (at_grid_step or self.interrupts.requested or self._save_is_due()):
+                continue
+            moment.check()
+            if at_grid_step:
                 self._at_grid_step(moment)
             self._save(moment)
             outcome = self._ended(moment.step)
@@ -149,15 +117,15 @@ class _Session:
         assert outcome is not None  # the last step is in the grid
         return outcome
 
-    def _train(self, state: State, stops: set[int]) -> Iterator[State]:
-        """`train` with the heartbeat, pausing to save and to leave."""
-
-        def pause() -> bool:
-            self.beat.step, self.beat.loss = state.step, state.loss
-            return self.interrupts.requested or time.monotonic() - self.saved_at > self.config.train.save_seconds
-
+    def _train(self, state: State) -> Iterator[State]:
+        """`train`, with the heartbeat told of every step."""
         self.beat.phase = "training"
-        yield from train(state, self.images, self.process, self.config, stops=stops, pause=pause)
+        for moment in train(state, self.images, self.process, self.config):
+            self.beat.step, self.beat.loss = moment.step, moment.loss
+            yield moment
+
+    def _save_is_due(self) -> bool:
+        return time.monotonic() - self.saved_at > self.config.train.save_seconds
 
     def _at_grid_step(self, state: State) -> None:
         begin = time.monotonic()
@@ -219,11 +187,13 @@ class _Session:
         for step, file in damaged.items():
             message = f"{file} is damaged: checkpoint {step} is made anew by training again from step {state.step}"
             warnings.warn(message, DamagedWarning, stacklevel=2)
-        for moment in self._train(state, set(damaged)):
-            if moment.step in damaged:
-                snapshot.write_checkpoint(moment, self.config, self.split, self.run.checkpoint_path(moment.step))
-            self.saved_at = time.monotonic()
+        for moment in self._train(state):
             self._leave_if_asked()
+            if moment.step in damaged:
+                moment.check()
+                snapshot.write_checkpoint(moment, self.config, self.split, self.run.checkpoint_path(moment.step))
+            if moment.step == max(damaged):
+                break
 
     def _record_machine(self) -> None:
         """Add this process's segment to meta.json; warn where the bits may differ from those before."""
@@ -237,7 +207,7 @@ class _Session:
         self.run.write_meta({**meta, "segments": [*segments, segment]})
 
 
-def _write_settings(planned: Plan) -> None:
+def _write_settings(planned: Plan, dataset: Dataset) -> None:
     """config.yaml (its evaluation settings stay those of the first start) and the constant part of meta.json."""
     run, config = planned.run, planned.config
     settings = config.to_mapping()
@@ -247,23 +217,8 @@ def _write_settings(planned: Plan) -> None:
     if not run.config_path.exists() or first != settings:
         run.write_config(settings)
     if not run.read_meta():
-        dataset = planned.dataset
         about = {"sha256": dataset.sha256, "source": dataset.source, "licence": dataset.licence}
         run.write_meta({"format": FORMAT, "data": about, "segments": []})
     folder = eval_dir(run, config)
     if folder != run.primary:
         folder.write_settings(config.evaluation())
-
-
-def _check_same_run(run: RunDir, config: Config) -> None:
-    """Refuse a directory that another version wrote, or that holds another run."""
-    if not run.config_path.exists():
-        return
-    written = run.read_meta().get("format", FORMAT)
-    if written != FORMAT:
-        raise InputError(
-            f"{run.path} was written in format {written}, and this version reads format {FORMAT}: use the version of "
-            "diffmem that wrote it, or another out."
-        )
-    if Config.from_mapping(run.read_config()).trajectory() != config.trajectory():
-        raise InputError(f"{run.path} holds a run with other settings: move it away, or choose another out.")

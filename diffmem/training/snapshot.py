@@ -20,7 +20,7 @@ from diffmem.data import Split
 from diffmem.diffusion.sampler import scheduler
 from diffmem.errors import InputError
 from diffmem.models.io import load_model, save_model
-from diffmem.training.train import State, initial_state
+from diffmem.training.initial import State, initial_state
 
 
 def to_bytes(state: State) -> bytes:

@@ -1,95 +1,39 @@
 """The training loop, in plain sight: epsilon prediction on keyed batches (Ho, Jain, Abbeel 2020, Algorithm 1).
 
-`train` yields the state at the steps it is asked for and whenever its caller wants a pause; evaluation, files and
-progress stand outside. Every draw is keyed by (seed, purpose, step), so the state at a step depends on nothing but
-the settings: not on how often it was yielded, killed or resumed.
+`train` yields the state at every step; who takes it decides what to do with it: evaluation, files and progress stand
+outside. Every draw is keyed by (seed, purpose, step), so the state at a step depends on nothing but the settings: not
+on who looked, nor on how often it was killed or resumed.
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from diffmem import rng
-from diffmem.config.settings import Config, OptimizerConfig
+from diffmem.config.settings import Config
 from diffmem.diffusion.process import Process
-from diffmem.models import build
+from diffmem.training.initial import State
+
+CHECK_STEPS = 100  # between looks at whether the loss is finite
 
 
-class Diverged(Exception):
-    """The loss (or what `what` names) was NaN or infinite at `step`."""
+def train(state: State, images: Tensor, process: Process, config: Config) -> Iterator[State]:
+    """Train `state` in place, without end: yields it as it comes and after every step.
 
-    def __init__(self, step: int, what: str = "the loss") -> None:
-        super().__init__(f"{what} held NaN or infinite values at step {step}")
-        self.step = step
-
-
-@dataclass
-class State:
-    """Where training stands after `step` optimizer steps. `ema` maps parameter names to averaged weights."""
-
-    step: int
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    ema: dict[str, Tensor]
-    loss: Tensor = field(default_factory=lambda: torch.tensor(float("nan")))  # of the last step, not stored
-
-
-def initial_state(config: Config, device: torch.device) -> State:
-    """The state at step 0: weights drawn on the CPU, the same on every device."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(rng.key(config.seed, "initial weights") % 2**63)
-        model = build(config.model, config.data.shape)
-    model = model.to(device)
-    if config.train.channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    ema = {name: weight.detach().clone() for name, weight in model.named_parameters()} if config.train.ema else {}
-    return State(0, model, make_optimizer(model, config.optimizer), ema)
-
-
-def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    weights = list(model.parameters())
-    if config.name == "sgd":
-        return torch.optim.SGD(
-            weights, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
-        )
-    kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
-    return kind(weights, lr=config.lr, betas=(config.beta1, config.beta2), weight_decay=config.weight_decay, fused=True)
-
-
-def train(
-    state: State,
-    images: Tensor,
-    process: Process,
-    config: Config,
-    *,
-    stops: Collection[int],
-    pause: Callable[[], bool] = lambda: False,
-) -> Iterator[State]:
-    """Train `state` in place up to the last of `stops`, yielding it there and wherever `pause()` is true.
-
-    `images` [n, ...] in model space lie on the training device. Raises Diverged, before a state that holds
-    non-finite weights is yielded.
+    `images` [n, ...] in model space lie on the training device. Raises Diverged within CHECK_STEPS of a loss that is
+    not finite; who keeps a state asks `state.check()` first, and leaves the model in the mode it came in.
     """
-    device = images.device
-    diverged_at = torch.full((), -1, device=device)  # kept on the device: looking at it each step would wait for it
     state.model.train()
     while True:
-        paused = pause()
-        if paused or state.step in stops:
-            _check(diverged_at)
-            yield state
-            state.model.train()
-        if state.step >= max(stops):
-            return
-        loss = _step(state, images, process, config)
+        yield state
+        state.loss = _step(state, images, process, config)
         state.step += 1
-        state.loss = loss
-        diverged_at = torch.where((diverged_at < 0) & ~torch.isfinite(loss), state.step, diverged_at)
-        if state.step % 100 == 0:
-            _check(diverged_at)
+        first = (state.diverged_at < 0) & ~torch.isfinite(state.loss)
+        state.diverged_at = torch.where(first, state.step, state.diverged_at)
+        if state.step % CHECK_STEPS == 0:
+            state.check()
 
 
 def _step(state: State, images: Tensor, process: Process, config: Config) -> Tensor:
@@ -131,9 +75,3 @@ def _dropout_keyed(config: Config, step: int, device: torch.device) -> Iterator[
     with torch.random.fork_rng(devices, device_type="cuda" if device.type == "cpu" else device.type):
         torch.manual_seed((rng.key(config.seed, "dropout") + step) % 2**63)
         yield
-
-
-def _check(diverged_at: Tensor) -> None:
-    step = int(diverged_at)
-    if step >= 0:
-        raise Diverged(step)

@@ -7,7 +7,8 @@ import torch
 
 from diffmem.config.compose import compose, compose_grid, groups
 from diffmem.store import RunDir
-from diffmem.training.session import execute, plan
+from diffmem.training.plan import plan
+from diffmem.training.session import execute
 from tests.helpers.image_files import random_images, write_fashion, write_folder
 from tests.helpers.tiny import OVERRIDES
 

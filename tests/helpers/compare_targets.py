@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from diffmem.compare.targets.base import Images, Target
-from diffmem.training.session import execute, plan
+from diffmem.training.plan import plan
+from diffmem.training.session import execute
 from tests.helpers.tiny import tiny
 
 

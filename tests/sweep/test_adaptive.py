@@ -20,7 +20,8 @@ from diffmem.store import RunDir, find_runs
 from diffmem.sweep import adaptive
 from diffmem.sweep.adaptive import Point, boundary_step, budget, run_adaptively
 from diffmem.sweep.grid import RunResult, plan_grid
-from diffmem.training.session import Outcome, Plan
+from diffmem.training.plan import Plan
+from diffmem.training.session import Outcome
 from tests.helpers.families import planted_rows
 from tests.helpers.tiny import OVERRIDES, tiny
 

@@ -1,5 +1,6 @@
 """A sweep: each run once, whole, whatever happens to its worker; then fit, figures and report from what is there."""
 
+import gc
 import json
 import os
 import re
@@ -11,13 +12,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from torch import Tensor
 
 from diffmem.cli.main import main
 from diffmem.errors import InputError
-from diffmem.executors.pool import PRELOAD, Pool, WorkerDied
+from diffmem.executors.pool import PRELOAD, WorkerDied, start
 from diffmem.store import RunDir
 from diffmem.sweep.grid import plan_grid, run_all
-from diffmem.training.session import execute, plan
+from diffmem.training.plan import plan
+from diffmem.training.session import execute
 from tests.helpers.tiny import OVERRIDES, outcome_bytes, tiny
 
 GRID = [*(word for word in OVERRIDES if not word.startswith(("data.n=", "threads="))), "data.n=8,12", "out=runs"]
@@ -26,15 +29,25 @@ GRID = [*(word for word in OVERRIDES if not word.startswith(("data.n=", "threads
 def test_a_run_in_the_pool_has_the_bytes_of_one_here(tmp_path: Path) -> None:
     here, pooled = tiny(tmp_path / "here"), tiny(tmp_path / "pool")
     execute(plan(here))
-    pool = Pool(pooled.executor)
+    pool = start(pooled)
     assert pool.submit(pooled).result(600).status == "complete"
     pool.close()
     assert outcome_bytes(plan(pooled).run.path) == outcome_bytes(plan(here).run.path)
 
 
+def test_planning_a_large_grid_holds_no_images(tmp_path: Path) -> None:
+    def bytes_alive() -> int:
+        return sum(each.nbytes for each in gc.get_objects() if type(each) is Tensor)
+
+    before = bytes_alive()
+    plans = plan_grid(tiny(tmp_path, data={"n": 2 * n}) for n in range(300, 600))
+    assert len(plans) == 300
+    assert bytes_alive() == before
+
+
 def test_a_killed_worker_is_replaced_and_its_run_goes_on(tmp_path: Path) -> None:
     config = tiny(tmp_path, train={"steps": 20_000, "save_seconds": 0.2}, grid={"first": 10_000})
-    pool = Pool(config.executor)
+    pool = start(config)
     future = pool.submit(config)
     run = plan(config).run
     killed = wait_for_steps(run)

@@ -19,7 +19,8 @@ from diffmem.executors.pool import PRELOAD
 from diffmem.files import DamagedWarning
 from diffmem.store import RunDir
 from diffmem.training import machine
-from diffmem.training.session import Outcome, execute, plan
+from diffmem.training.plan import plan
+from diffmem.training.session import Outcome, execute
 from tests.helpers.tiny import CHECKPOINTS, outcome_bytes, tiny
 
 KILLS = 40

@@ -1,6 +1,7 @@
-"""The loop: the same state whatever the pauses, and the steps that a plain loop written here would take."""
+"""The loop: the same state whoever looks, and the steps that a plain loop written here would take."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,8 +11,10 @@ from diffmem import rng
 from diffmem.config.settings import Config
 from diffmem.data import load, split
 from diffmem.diffusion.process import Process
+from diffmem.metrics.losses import epsilon_losses
 from diffmem.training import snapshot
-from diffmem.training.train import Diverged, State, initial_state, train
+from diffmem.training.initial import Diverged, State, initial_state
+from diffmem.training.train import train
 from tests.helpers.tiny import tiny
 
 CPU = torch.device("cpu")
@@ -45,11 +48,13 @@ def images(config: Config) -> Tensor:
     return split(load(config.data), config.data).train
 
 
-def run(config: Config, until: int, state: State | None = None, pauses: bool = False) -> State:
-    process = Process.from_config(config.diffusion)
+def run(config: Config, until: int, state: State | None = None, look: Callable[[State], None] | None = None) -> State:
     state = state or initial_state(config, CPU)
-    for _ in train(state, images(config), process, config, stops={until}, pause=lambda: pauses):
-        pass
+    for moment in train(state, images(config), Process.from_config(config.diffusion), config):
+        if look:
+            look(moment)
+        if moment.step == until:
+            break
     return state
 
 
@@ -57,8 +62,20 @@ def tensors(state: State) -> bytes:
     return snapshot.to_bytes(state)
 
 
-def test_pausing_changes_nothing(config: Config) -> None:
-    assert tensors(run(config, 7)) == tensors(run(config, 7, pauses=True))
+def test_looking_changes_nothing(config: Config) -> None:
+    def look(state: State) -> None:
+        state.check()
+        tensors(state)
+        epsilon_losses(state.model, Process.from_config(config.diffusion), images(config), t=(3,))
+        torch.rand(1)
+
+    assert tensors(run(config, 7)) == tensors(run(config, 7, look=look))
+
+
+def test_every_step_is_seen_once_and_in_order() -> None:
+    seen: list[int] = []
+    run(SETTINGS["adam"], 5, look=lambda state: seen.append(state.step))
+    assert seen == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_state_read_back_goes_on_bit_for_bit(config: Config) -> None:
@@ -130,17 +147,18 @@ def test_t_is_uniform_without_zero() -> None:
 
 def test_averaged_weights_are_the_recursion() -> None:
     config = SETTINGS["ema"]
-    process = Process.from_config(config.diffusion)
-    state = initial_state(config, CPU)
     expected: dict[str, Tensor] = {}
-    for moment in train(state, images(config), process, config, stops={6}, pause=lambda: True):
+
+    def average(moment: State) -> None:
         for name, parameter in moment.model.named_parameters():
             weight = parameter.detach().double()
             expected[name] = 0.8 * expected[name] + 0.2 * weight if moment.step else weight
-    for name, average in state.ema.items():
-        torch.testing.assert_close(average.double(), expected[name], rtol=1e-5, atol=1e-6)
+
+    state = run(config, 6, look=average)
+    for name, averaged in state.ema.items():
+        torch.testing.assert_close(averaged.double(), expected[name], rtol=1e-5, atol=1e-6)
     assert any(
-        not torch.equal(average, dict(state.model.named_parameters())[name]) for name, average in state.ema.items()
+        not torch.equal(averaged, dict(state.model.named_parameters())[name]) for name, averaged in state.ema.items()
     )
 
 
@@ -180,8 +198,6 @@ def test_a_divergence_is_reported_at_its_step() -> None:
 def test_a_single_image_is_learned() -> None:
     """The loss of a network that only ever sees two images falls far below that of predicting nothing, which is 1."""
     config = tiny(data={"n": 2}, model={"width": 8, "groups": 4}, train={"batch": "full", "steps": 300})
-    losses = []
-    state, process = initial_state(config, CPU), Process.from_config(config.diffusion)
-    for moment in train(state, images(config), process, config, stops={300}, pause=lambda: True):
-        losses.append(float(moment.loss))
+    losses: list[float] = []
+    run(config, 300, look=lambda state: losses.append(float(state.loss)))
     assert sum(losses[-20:]) / 20 < 0.6
