@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test setup lint wheel-test
+.PHONY: quickstart test test-fast setup lint wheel-test
 
 quickstart: setup
 	$(BIN)/diffmem sweep experiment=quickstart
 
 test: setup
 	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+test-fast: setup
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
 
 lint: setup
 	$(BIN)/ruff format --check .

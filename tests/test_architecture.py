@@ -1,8 +1,10 @@
 """The import rules and the habits of the house, read from the source."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,3 +118,31 @@ def test_nothing_heavy_is_imported_before_it_is_used() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_wheel_holds_every_folder() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {path.parent for top in (PACKAGE, ANALYSIS) for path in top.rglob("*.py")} | {ROOT / "configs"}
+    inside = {folder.relative_to(ROOT) for folder in folders}
+    names = {
+        ".".join(folder.parts if folder.parts[0] == "diffmem" else ("diffmem", *folder.parts)) for folder in inside
+    }
+    assert names == set(settings["packages"])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("test_*.py")), ids=lambda path: path.stem)
+def test_tests_share_helpers_and_not_each_other(path: Path) -> None:
+    for module, _ in imports(path):
+        assert not module.startswith("tests.") or module.startswith("tests.helpers"), module
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_the_tests_import_is_declared(path: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = project["dependencies"] + [line for extra in project["optional-dependencies"].values() for line in extra]
+    declared = {re.split(r"[<>=!\[]", line)[0].lower().replace("-", "_") for line in lines}
+    named = {"hydra": "hydra_core", "sklearn": "scikit_learn", "PIL": "pillow", "yaml": "pyyaml"}
+    for module, _ in imports(path):
+        top = module.split(".")[0]
+        if top and top not in sys.stdlib_module_names and top not in ("diffmem", "tests", "benchmarks"):
+            assert named.get(top, top).lower() in declared, f"{top} is imported and not declared"

@@ -5,11 +5,13 @@ import os
 import random
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -154,14 +156,19 @@ def _work_slowly(config: Config, phase: str) -> None:
     signals.PATIENCE_SECONDS = 60.0  # a busy machine must not turn a save into an abandoned step
     path = plan(config).run.path / "slow"
     if phase == "training":
-        step = train._step
+        step, request, asked = train._step, signals.Interrupts._request, threading.Event()
+
+        def noted_request(self: signals.Interrupts, number: int, frame: FrameType | None) -> None:
+            asked.set()
+            request(self, number, frame)
 
         def slow_step(state: train.State, *rest: object) -> object:
             if state.step >= 7:
                 path.touch()
-                time.sleep(0.2)
+                asked.wait(60)
             return step(state, *rest)  # type: ignore[arg-type]
 
+        signals.Interrupts._request = noted_request  # type: ignore[method-assign]
         train._step = slow_step  # type: ignore[assignment]
     else:
         evaluate = rows.Evaluator.__call__
