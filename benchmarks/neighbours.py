@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmem.metrics.search import Images, nearest_two
+from diffmem.metrics.search import ImageArray, nearest_two
 
 
 def images(n: int, samples: int, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -43,16 +43,16 @@ def mapped(train: Tensor, folder: str) -> np.ndarray:
     """The same images in a file, mapped read-only."""
     path = Path(folder) / "train.npy"
     np.save(path, train.numpy())
-    found: np.ndarray = np.load(path, mmap_mode="r")
-    return found
+    images: np.ndarray = np.load(path, mmap_mode="r")
+    return images
 
 
-def exact(samples: Tensor, train: Images, args: argparse.Namespace) -> Tensor:
-    found = nearest_two(samples, train, device=args.device)
-    return torch.stack([found.i1, found.i2], dim=1)
+def exact(samples: Tensor, train: ImageArray, args: argparse.Namespace) -> Tensor:
+    nearest = nearest_two(samples, train, device=args.device)
+    return torch.stack([nearest.i1, nearest.i2], dim=1)
 
 
-def broadcast(samples: Tensor, train: Images, args: argparse.Namespace) -> Tensor:
+def broadcast(samples: Tensor, train: ImageArray, args: argparse.Namespace) -> Tensor:
     flat = torch.as_tensor(train).flatten(1).to(args.device)
     batches = samples.flatten(1).to(args.device).split(args.batch)
     parts = [torch.norm(part[:, None] - flat, dim=2) for part in batches]
@@ -74,15 +74,15 @@ def measure(method: str, n: int, count: int, args: argparse.Namespace) -> dict[s
         seconds = []
         for _ in range(args.repeats):
             start = time.perf_counter()
-            found = {"exact": exact, "broadcast": broadcast}[method](samples, train, args)
+            indices = {"exact": exact, "broadcast": broadcast}[method](samples, train, args)
             seconds.append(time.perf_counter() - start)
-        return {"seconds": statistics.median(seconds), "extra_mb": peak_mb() - before, "indices": found.tolist()}
+        return {"seconds": statistics.median(seconds), "extra_mb": peak_mb() - before, "indices": indices.tolist()}
 
 
 def in_its_own_process(method: str, n: int, count: int) -> dict[str, Any]:
     command = [sys.executable, __file__, *sys.argv[1:], "--case", method, str(n), str(count)]
-    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return found
+    case: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return case
 
 
 def compare(n: int, count: int, args: argparse.Namespace) -> dict[str, Any]:

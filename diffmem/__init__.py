@@ -5,16 +5,30 @@ Nothing heavy is imported before it is used.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
 from diffmem.version import __version__
 
+if TYPE_CHECKING:
+    from diffmem.monitor import MemorizationMonitor
+    from diffmem.runs import Run, load_run, load_runs
+
 __all__ = ["MemorizationMonitor", "Run", "__version__", "load_run", "load_runs"]
 
+_HOMES = {
+    "MemorizationMonitor": "diffmem.monitor",
+    "Run": "diffmem.runs",
+    "load_run": "diffmem.runs",
+    "load_runs": "diffmem.runs",
+}
 
-def __getattr__(name: str) -> Any:
-    if name in ("Run", "load_run", "load_runs"):
-        return getattr(import_module("diffmem.runs"), name)
-    if name == "MemorizationMonitor":
-        return import_module("diffmem.monitor").MemorizationMonitor
-    raise AttributeError(f"module 'diffmem' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker takes the names from above, and knows that there are no others
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'diffmem' has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -32,9 +32,9 @@ from torch import Tensor
 from diffmem.definitions import K, onset, risen
 from diffmem.errors import InputError
 from diffmem.files import write_bytes
-from diffmem.metrics.calibrated_l2 import leave_one_out
 from diffmem.metrics.losses import evaluating
-from diffmem.metrics.search import Images, TrainingIndex, memorized_fraction, null_columns
+from diffmem.metrics.memorization import leave_one_out, memorized_fraction, null_columns
+from diffmem.metrics.search import ImageArray, TrainingIndex
 
 SampleFn = Callable[[int], Tensor]
 GENERALIZING, ONSET, MEMORIZING = "generalizing", "onset", "memorizing"
@@ -90,8 +90,8 @@ class MemorizationMonitor:
 
     def __init__(
         self,
-        train_images: Images,
-        heldout: Images | None = None,
+        train_images: ImageArray,
+        heldout: ImageArray | None = None,
         *,
         samples: int = 500,
         batch: int = 100,
@@ -129,23 +129,23 @@ class MemorizationMonitor:
         with _unseen(self.seed):
             images = self._draw(_pipeline_samples(source, self.value_range) if _is_pipeline(source) else source)
         nearest = self.index.nearest_two(images)
-        found = memorized_fraction(nearest.d1, nearest.d2, self.k)
+        fraction = memorized_fraction(nearest.d1, nearest.d2, self.k)
         null = self.null
         level = risen(null["f_mem_null"])
-        above = bool(self.curve) and self.curve[-1].f_mem >= level and found.value >= level
-        if found.low > level or above:
+        above = bool(self.curve) and self.curve[-1].f_mem >= level and fraction.value >= level
+        if fraction.low > level or above:
             state = MEMORIZING
         else:
-            state = ONSET if onset(found.low, null["f_mem_null_high"]) else GENERALIZING
+            state = ONSET if onset(fraction.low, null["f_mem_null_high"]) else GENERALIZING
         recent = [reading.state for reading in self.curve[len(self.curve) - self.patience + 1 :]] + [state]
         self.curve.append(
             Reading(
                 step=step,
-                f_mem=found.value,
-                f_mem_count=found.count,
-                f_mem_total=found.total,
-                f_mem_low=found.low,
-                f_mem_high=found.high,
+                f_mem=fraction.value,
+                f_mem_count=fraction.count,
+                f_mem_total=fraction.total,
+                f_mem_low=fraction.low,
+                f_mem_high=fraction.high,
                 f_mem_null=null["f_mem_null"],
                 f_mem_null_count=int(null["f_mem_null_count"]),
                 f_mem_null_total=int(null["f_mem_null_total"]),

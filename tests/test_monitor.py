@@ -25,8 +25,8 @@ def mixed(copies: int, total: int = 100) -> Tensor:
     return images
 
 
-def watch(shares: list[int], **options: int) -> MemorizationMonitor:
-    monitor = MemorizationMonitor(TRAIN, HELDOUT, samples=100, **options)
+def watch(shares: list[int], patience: int = 1) -> MemorizationMonitor:
+    monitor = MemorizationMonitor(TRAIN, HELDOUT, samples=100, patience=patience)
     for step, copies in enumerate(shares):
         monitor(step, lambda count, copies=copies: mixed(copies))
     return monitor

@@ -14,7 +14,8 @@ import diffmem
 from diffmem.data import load, split
 from diffmem.diffusion.sampler import initial_noise
 from diffmem.errors import InputError
-from diffmem.metrics.search import memorized_fraction, nearest_two
+from diffmem.metrics.memorization import memorized_fraction
+from diffmem.metrics.search import nearest_two
 from diffmem.runs import neighbour_sheet, run_film
 from diffmem.training.plan import plan
 from diffmem.training.session import execute
@@ -99,8 +100,8 @@ def test_what_is_not_there_is_said(run: diffmem.Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no run directory"):
         diffmem.load_run(tmp_path)
     with pytest.raises(AttributeError, match="load_rnu"):
-        diffmem.load_rnu  # noqa: B018
-    assert [found.path for found in diffmem.load_runs(run.path.parent)] == [run.path]
+        diffmem.load_rnu  # type: ignore[attr-defined]  # noqa: B018
+    assert [one.path for one in diffmem.load_runs(run.path.parent)] == [run.path]
 
 
 def test_a_sheet_puts_samples_beside_their_nearest_training_image(run: diffmem.Run) -> None:

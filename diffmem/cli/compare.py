@@ -41,12 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
     from diffmem.analysis.pages import compare as page
     from diffmem.compare.comparison import check, compare
     from diffmem.compare.inputs import default_folder, inputs
-    from diffmem.compare.targets.open import Given, open_targets
+    from diffmem.compare.targets.open import open_targets
+    from diffmem.compare.targets.read_images import ImagePaths
     from diffmem.training.machine import full_float32, resolve_device
 
     device = resolve_device(arguments.device)
-    given = Given(*(Path(images) if images else None for images in (arguments.train, arguments.heldout)))
-    targets = open_targets(arguments.targets, given)
+    paths = ImagePaths(*(Path(images) if images else None for images in (arguments.train, arguments.heldout)))
+    targets = open_targets(arguments.targets, paths)
     check(targets, arguments.samples)
     if not 0 < arguments.k <= 1:
         raise InputError(f"--k={arguments.k} is out of range: a sample is memorized when d1/d2 < k, with 0 < k <= 1.")

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from diffmem.compare import tables
-from diffmem.compare.measure import Against, Measured, measure, sheet
+from diffmem.compare.measure import Measured, TrainingSet, measure, sheet
 from diffmem.compare.targets.base import Target
 from diffmem.definitions import K
 from diffmem.errors import InputError
@@ -40,20 +40,20 @@ def compare(
     """
     check(targets, samples)
     notes: list[str] = []
-    sets: dict[str, Against] = {}
+    training_sets: dict[str, TrainingSet] = {}
     measured = []
     for target in targets:
         progress(target.label)
         key = target.images.identity
-        if key not in sets:
-            sets[key] = Against(target.images, k, torch.device(device))
-        measured.append(measure(target, sets[key], samples, k, torch.device(device), notes))
+        if key not in training_sets:
+            training_sets[key] = TrainingSet(target.images, k, torch.device(device))
+        measured.append(measure(target, training_sets[key], samples, k, torch.device(device), notes))
     notes += _comparable(measured)
     table = pd.DataFrame([one.row for one in measured])
     return Comparison(
         table=table,
         samples=pd.concat([tables.sample_rows(one) for one in measured], ignore_index=True),
-        pairs=tables.pairs(measured, {key: one.heldout for key, one in sets.items()}),
+        pairs=tables.pairs(measured, {key: one.heldout for key, one in training_sets.items()}),
         copied=tables.copied(measured),
         denoising=pd.DataFrame([{"target": one.target.label, **row} for one in measured for row in one.denoising]),
         ranks=tables.ranks(table),

@@ -25,5 +25,5 @@ def inputs(targets: list[Target], samples: int, k: float) -> dict[str, Any]:
 def default_folder(targets: list[Target], chosen: dict[str, Any]) -> Path:
     """compare/<hash of the inputs>, beside the first target where that is a run."""
     name = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
-    runs = [Path(target.group).parent for target in targets if target.kind == "run"]
-    return (runs[0] if runs else Path()) / "compare" / name
+    folders = [Path(target.group).parent for target in targets if target.kind == "run"]
+    return (folders[0] if folders else Path()) / "compare" / name

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmem.compare.targets.base import Images, Model, Target
+from diffmem.compare.targets.base import ImageSets, Model, Target
 from diffmem.errors import InputError
 from diffmem.metrics import panel
-from diffmem.metrics.calibrated_l2 import leave_one_out
 from diffmem.metrics.data_copying import data_copying
-from diffmem.metrics.features.gap import Projection, principal_components
-from diffmem.metrics.search import NearestTwo, TrainingIndex, null_columns, summarize
+from diffmem.metrics.features.pca import Projection, principal_components
+from diffmem.metrics.memorization import leave_one_out, null_columns, summarize
+from diffmem.metrics.search import NearestTwo, TrainingIndex
 from diffmem.records import CopySheet
 
 KEPT = 1000  # samples of each target that stay in memory, for consistency and the sheet
@@ -35,10 +35,10 @@ class Measured:
     denoising: list[dict[str, float]] = field(default_factory=list)
 
 
-class Against:
-    """What targets with the same training images share: the index, the null and the feature space."""
+class TrainingSet:
+    """A training set made ready to measure targets against: its index, its null and its feature space."""
 
-    def __init__(self, images: Images, k: float, device: torch.device) -> None:
+    def __init__(self, images: ImageSets, k: float, device: torch.device) -> None:
         self.index = TrainingIndex(images.train, device=device)
         heldout = images.heldout if images.heldout is not None and len(images.heldout) else None
         self.project: Projection = principal_components(images.train if heldout is None else heldout)
@@ -60,21 +60,25 @@ class Against:
 
 
 def measure(
-    target: Target, against: Against, samples: int, k: float, device: torch.device, notes: list[str]
+    target: Target, training_set: TrainingSet, samples: int, k: float, device: torch.device, notes: list[str]
 ) -> Measured:
+    """Draw `samples` of `target` and measure them and its network; what is left out is added to `notes`.
+
+    Raises InputError for samples that hold NaN or infinite values.
+    """
     model = target.load(device) if target.load else None
     images = target.draw(samples, model)
     if len(images) < samples:
         notes.append(f"{target.label} has {len(images)} samples, fewer than the {samples} asked for.")
     try:
-        nearest = against.index.nearest_two(images.to(device))
+        nearest = training_set.index.nearest_two(images.to(device))
     except InputError as error:
         raise InputError(f"{target.label}: {error}") from error
     ratio = (nearest.d1 / nearest.d2).numpy()
     memorized = ratio < k
-    values = panel.of_samples(images, nearest, against.index, against.heldout, against.project, k)
-    denoising, nulls = [], dict(against.nulls)
-    if model is not None and against.heldout is not None and len(against.heldout) > 1:
+    values = panel.of_samples(images, nearest, training_set.index, training_set.heldout, training_set.project, k)
+    denoising, nulls = [], dict(training_set.nulls)
+    if model is not None and training_set.heldout is not None and len(training_set.heldout) > 1:
         denoising = _denoising(model, target.images, device)
         for name in ("psnr_gap", "score_distance"):
             values[name] = float(np.mean([row[name] for row in denoising]))
@@ -82,13 +86,14 @@ def measure(
     else:
         why = "there is no network" if model is None else "there are no held-out images"
         notes.append(f"{target.label}: PSNR gap and distance to the empirical score are left out, {why}.")
-    if against.heldout is None:
+    if training_set.heldout is None:
         notes.append(
-            f"{target.label}: no held-out images, so the null of f_mem comes from the {against.how}; C_T is left out."
+            f"{target.label}: no held-out images, so the null of f_mem comes from the {training_set.how}; "
+            "C_T is left out."
         )
     notes += [f"{target.label}: {note}" for note in target.notes]
     copies = nearest.i1[torch.from_numpy(memorized)].unique()
-    distinct = len(against.index.distinct)
+    distinct = len(training_set.index.distinct)
     row: dict[str, Any] = {
         "target": target.label,
         "kind": target.kind,
@@ -97,9 +102,9 @@ def measure(
         "training_images": target.images.identity,
         "sampler": target.how,
         **summarize(nearest, k),
-        **against.columns,
-        "null_from": against.how,
-        "train_duplicates": against.index.duplicates,
+        **training_set.columns,
+        "null_from": training_set.how,
+        "train_duplicates": training_set.index.duplicates,
         "copied_images": len(copies),
         "coverage": len(copies) / distinct,
     }
@@ -109,7 +114,7 @@ def measure(
     return Measured(target, row, nearest, memorized, images[:KEPT], denoising)
 
 
-def _denoising(model: Model, images: Images, device: torch.device) -> list[dict[str, float]]:
+def _denoising(model: Model, images: ImageSets, device: torch.device) -> list[dict[str, float]]:
     assert images.heldout is not None
     train, heldout = (model.space.to_model(some).to(device) for some in (images.train, images.heldout))
     return panel.of_denoiser(model.denoiser, model.process, train, heldout, scale=model.space.scale)

@@ -129,5 +129,5 @@ def overall(measured: Sequence[Measured]) -> dict[str, Any]:
     fair = [one for one in measured if one.target.paired]
     if len(fair) < 3:
         return {}
-    found = paired.cochran_q(np.stack([one.memorized for one in fair], axis=1))
-    return {"test": "Cochran's Q", "statistic": found.statistic, "df": found.df, "p": found.p, "targets": len(fair)}
+    test = paired.cochran_q(np.stack([one.memorized for one in fair], axis=1))
+    return {"test": "Cochran's Q", "statistic": test.statistic, "df": test.df, "p": test.p, "targets": len(fair)}

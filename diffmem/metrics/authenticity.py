@@ -13,12 +13,12 @@ from diffmem.metrics.search import NearestTwo, TrainingIndex
 
 
 def authentic(nearest: NearestTwo, index: TrainingIndex) -> Tensor:
-    """Whether each sample is authentic: bool [M]. `nearest` is what `index` found for the samples.
+    """Whether each sample is authentic: bool [M]. `nearest` are their nearest images in `index`.
 
     Distances between training images leave exact duplicates out, as d2 does.
     """
-    found, inverse = nearest.i1.unique(return_inverse=True)
-    apart = index.nearest_two(index.rows(found).unflatten(1, index.shape)).d2  # its own place is at distance 0
+    copied, inverse = nearest.i1.unique(return_inverse=True)
+    apart = index.nearest_two(index.rows(copied).unflatten(1, index.shape)).d2  # its own place is at distance 0
     return nearest.d1 > apart[inverse]
 
 

@@ -10,18 +10,20 @@ import math
 from torch import Tensor
 
 from diffmem.diffusion.process import Process
-from diffmem.metrics import psnr
+from diffmem.diffusion.sampler import Denoiser
 from diffmem.metrics.authenticity import auth_pct
 from diffmem.metrics.calibrated_l2 import calibrated_l2
 from diffmem.metrics.data_copying import data_copying
-from diffmem.metrics.features.gap import Projection, feature_nearest
-from diffmem.metrics.losses import Denoiser
-from diffmem.metrics.search import NearestTwo, TrainingIndex, gap_ratio, memorized_fraction
+from diffmem.metrics.features.gap import feature_nearest
+from diffmem.metrics.features.pca import Projection
+from diffmem.metrics.memorization import gap_ratio, memorized_fraction
+from diffmem.metrics.psnr import psnr
+from diffmem.metrics.score import empirical_score_distance
+from diffmem.metrics.search import NearestTwo, TrainingIndex
 from diffmem.records import Measure
 
 SIGMAS = (0.1, 0.2, 0.5, 1.0, 2.0)  # noise levels in pixels at which a network is measured
 LIMIT = 512
-
 
 MEASURES = {
     "f_mem": Measure("share of samples with d1/d2 < k", 1, "Yoon et al. 2023; Bonnaire et al. 2025"),
@@ -78,11 +80,11 @@ def of_denoiser(
         alpha_bar = float(process.alpha_bar[t])
         row = {"t": t, "sigma": math.sqrt((1 - alpha_bar) / alpha_bar) / scale}
         for name, images in (("train", train), ("heldout", rest), ("other", other)):
-            row[f"psnr_{name}"] = psnr.psnr(denoiser, process, images[:LIMIT], t, scale=scale)
+            row[f"psnr_{name}"] = psnr(denoiser, process, images[:LIMIT], t, scale=scale)
         row["psnr_gap"] = row["psnr_train"] - row["psnr_heldout"]
         row["psnr_gap_null"] = row["psnr_other"] - row["psnr_heldout"]
         for name, images in (("score_distance", train), ("score_distance_null", other[: len(train)])):
-            row[name] = psnr.empirical_score_distance(denoiser, process, images, rest, t)
+            row[name] = empirical_score_distance(denoiser, process, images, rest, t)
         rows.append(row)
     return rows
 

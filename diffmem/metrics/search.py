@@ -1,17 +1,14 @@
-"""Memorization: the gap ratio d1/d2 of a sample to its two nearest training images, found exactly.
+"""The two nearest distinct training images of each sample, found exactly, in memory that a tile bounds.
 
     d1 <= d2: distances of sample x [d] to the nearest training image and to the nearest one that differs from it
-    ratio = d1 / d2;  x is memorized when ratio < k = 1/3;  f_mem = memorized / samples
 
-The matrix product that makes the search fast cancels for near copies in float32, just where the decision falls.
+The matrix product that makes the search fast cancels for near copies in float32, just where d1/d2 decides.
 So it only draws up a shortlist. With y = x - c and b = a - c about the mean image c, |y - b|^2 - |y|^2 =
 |b|^2 - 2 y.b, and the product's float32 error in this is at most eta (|b|^2 + 2 |y| |b|), eta = (terms summed + a few)
 2^-24 (Higham 2002, "Accuracy and stability of numerical algorithms", section 3.1). Every image that this error could
 bring to the second place is measured again in float64, from the images themselves.
 
 Letters: M samples, n training images, d values in one image, S and T rows of a tile of samples and of images.
-Source: Yoon et al. 2023, "Diffusion probabilistic models generalize when they fail to memorize";
-Bonnaire et al. 2025, arXiv 2505.17638.
 """
 
 import contextlib
@@ -24,14 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmem.definitions import K
 from diffmem.errors import InputError
-from diffmem.stats import intervals
 
-Images = Tensor | np.ndarray
-
-THRESHOLDS = (1 / 5, 1 / 4, 1 / 3, 2 / 5, 1 / 2)
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+ImageArray = Tensor | np.ndarray  # [count, ...]; an array may be a memory map
 
 _UNIT_32, _UNIT_64 = 2.0**-24, 2.0**-53
 _INNER = 1024  # products are summed in blocks of this many values, which keeps the error bound flat in d
@@ -51,17 +43,6 @@ class NearestTwo:
     i2: Tensor
 
 
-@dataclass(frozen=True)
-class MemorizedFraction:
-    """`count` of `total` samples are memorized; `value` is their share, `low` and `high` its Wilson 95% interval."""
-
-    count: int
-    total: int
-    value: float
-    low: float
-    high: float
-
-
 class TrainingIndex:
     """A training set made ready for `nearest_two`: its exact duplicates, its centre and its scale.
 
@@ -71,7 +52,7 @@ class TrainingIndex:
     Raises InputError for NaN or infinite values and for fewer than two distinct images.
     """
 
-    def __init__(self, train: Images, *, tile: int | None = None, device: torch.device | str | None = None) -> None:
+    def __init__(self, train: ImageArray, *, tile: int | None = None, device: torch.device | str | None = None) -> None:
         _check_not_empty(train, "training images")
         self.train = train
         self.shape = tuple(train.shape[1:])
@@ -96,7 +77,7 @@ class TrainingIndex:
         return take(self.train, places)
 
     @torch.no_grad()
-    def nearest_two(self, samples: Images) -> NearestTwo:
+    def nearest_two(self, samples: ImageArray) -> NearestTwo:
         """The two nearest distinct training images of each sample [M, ...], as a float64 brute force finds them.
 
         Equal distances go to the lowest index. Returns CPU tensors; distances are in the units of the images.
@@ -130,7 +111,7 @@ class TrainingIndex:
 
 
 def nearest_two(
-    samples: Images, train: Images, *, tile: int | None = None, device: torch.device | str | None = None
+    samples: ImageArray, train: ImageArray, *, tile: int | None = None, device: torch.device | str | None = None
 ) -> NearestTwo:
     """The two nearest distinct images of `train` [n, ...] to each of `samples` [M, ...].
 
@@ -142,66 +123,11 @@ def nearest_two(
     return TrainingIndex(train, tile=tile, device=device).nearest_two(samples)
 
 
-def duplicates(train: Images) -> int:
+def duplicates(train: ImageArray) -> int:
     """Number of training images [n, ...] that equal an earlier one, value for value."""
     _check_not_empty(train, "training images")
     keep, *_ = _scan(train, _TILE_ROWS)
     return len(train) - len(keep)
-
-
-def gap_ratio(d1: Tensor, d2: Tensor) -> Tensor:
-    """ratio = d1/d2 [M], in [0, 1]. Raises InputError for empty, negative, unordered or non-finite distances."""
-    if d1.shape != d2.shape or d1.dim() != 1 or len(d1) == 0:
-        raise InputError(f"d1 {tuple(d1.shape)} and d2 {tuple(d2.shape)} must be two vectors of one length, not empty.")
-    if not bool((d1.isfinite() & d2.isfinite() & (d1 >= 0) & (d1 <= d2) & (d2 > 0)).all()):
-        raise InputError("Distances must be finite with 0 <= d1 <= d2 and d2 > 0: take them from nearest_two.")
-    return d1 / d2
-
-
-def memorized_fraction(d1: Tensor, d2: Tensor, k: float = K) -> MemorizedFraction:
-    """f_mem: the share of samples with d1/d2 < k, with its Wilson 95% interval.
-
-    d1, d2: [M]. Raises InputError for k outside (0, 1] and as `gap_ratio` does.
-    """
-    if not 0 < k <= 1:
-        raise InputError(f"k={k} is out of range: a sample is memorized when d1/d2 < k, with 0 < k <= 1.")
-    ratio = gap_ratio(d1, d2)
-    count, total = int((ratio < k).sum()), len(ratio)
-    return MemorizedFraction(count, total, count / total, *intervals.wilson(count, total))
-
-
-def summarize(nearest: NearestTwo, k: float = K, bootstrap: int = 1000, seed: int = 0) -> dict[str, float]:
-    """The columns of a row that come from the samples.
-
-    f_mem at threshold `k` with its count and intervals (Wilson; a seeded bootstrap of `bootstrap` resamples, left
-    out at 0), f_mem at the thresholds THRESHOLDS, and QUANTILES of d1 (units of the images) and of the ratio.
-    """
-    columns = _fraction_columns("f_mem", memorized_fraction(nearest.d1, nearest.d2, k))
-    if bootstrap:
-        count, total = int(columns["f_mem_count"]), int(columns["f_mem_total"])
-        low, high = intervals.bootstrap_fraction(count, total, resamples=bootstrap, seed=seed)
-        columns |= {"f_mem_boot_low": low, "f_mem_boot_high": high}
-    for threshold in THRESHOLDS:
-        columns[f"f_mem_k{threshold:.4f}"] = memorized_fraction(nearest.d1, nearest.d2, threshold).value
-    for name, values in (("d1", nearest.d1), ("ratio", gap_ratio(nearest.d1, nearest.d2))):
-        levels = np.quantile(values.numpy(), QUANTILES)
-        columns |= {f"{name}_q{round(100 * q):02d}": float(level) for q, level in zip(QUANTILES, levels, strict=True)}
-    return columns
-
-
-def null_columns(heldout: NearestTwo, k: float = K) -> dict[str, float]:
-    """The null of f_mem: the same measure on held-out real images against the same training set."""
-    return _fraction_columns("f_mem_null", memorized_fraction(heldout.d1, heldout.d2, k))
-
-
-def _fraction_columns(name: str, fraction: MemorizedFraction) -> dict[str, float]:
-    return {
-        name: fraction.value,
-        f"{name}_count": fraction.count,
-        f"{name}_total": fraction.total,
-        f"{name}_low": fraction.low,
-        f"{name}_high": fraction.high,
-    }
 
 
 class _Tile:
@@ -274,7 +200,7 @@ def _merge(distance: Tensor, index: Tensor, rows: Tensor, new: Tensor, places: T
     distance[touched], index[touched] = value[best], place[best]
 
 
-def _scan(train: Images, tile: int) -> tuple[np.ndarray, Tensor, Tensor, Tensor]:
+def _scan(train: ImageArray, tile: int) -> tuple[np.ndarray, Tensor, Tensor, Tensor]:
     """One pass: places of the distinct images (int64, ascending), and per value the lowest, highest and sum [d]."""
     hashes = np.empty(len(train), dtype=np.int64)
     low = high = total = torch.zeros(())
@@ -297,7 +223,7 @@ def _scan(train: Images, tile: int) -> tuple[np.ndarray, Tensor, Tensor, Tensor]
     return np.flatnonzero(distinct), low, high, total
 
 
-def _mark_duplicates(train: Images, places: np.ndarray, distinct: np.ndarray) -> None:
+def _mark_duplicates(train: ImageArray, places: np.ndarray, distinct: np.ndarray) -> None:
     """Of images with one hash, in ascending order, mark those that equal an earlier one."""
     kept: list[Tensor] = []
     for place in places:
@@ -308,7 +234,7 @@ def _mark_duplicates(train: Images, places: np.ndarray, distinct: np.ndarray) ->
             kept.append(row)
 
 
-def take(images: Images, part: slice | Tensor) -> Tensor:
+def take(images: ImageArray, part: slice | Tensor) -> Tensor:
     """Some images as float32 or float64 [T, d], whichever holds their values exactly."""
     if isinstance(images, np.ndarray):
         picked = images[part.numpy() if isinstance(part, Tensor) else part]
@@ -323,7 +249,7 @@ def _tiles(count: int, tile: int) -> Iterator[slice]:
     return (slice(first, min(first + tile, count)) for first in range(0, count, tile))
 
 
-def _device_of(images: Images) -> torch.device:
+def _device_of(images: ImageArray) -> torch.device:
     return images.device if isinstance(images, Tensor) else torch.device("cpu")
 
 
@@ -356,6 +282,6 @@ def _true_float32(device: torch.device) -> Iterator[None]:
             torch.set_float32_matmul_precision(legacy)
 
 
-def _check_not_empty(images: Images, what: str) -> None:
+def _check_not_empty(images: ImageArray, what: str) -> None:
     if images.ndim < 2 or len(images) == 0 or math.prod(images.shape[1:]) == 0:
         raise InputError(f"There are no {what} to compare: their shape is {tuple(images.shape)}, not [count, ...].")

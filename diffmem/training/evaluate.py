@@ -16,9 +16,10 @@ from diffmem.data import Dataset, Split, outside_test
 from diffmem.diffusion.process import Process
 from diffmem.diffusion.sampler import initial_noise, sample
 from diffmem.errors import InputError
-from diffmem.metrics import frechet, score, search
+from diffmem.metrics import frechet, memorization, score
 from diffmem.metrics.features import extractors
 from diffmem.metrics.losses import epsilon_losses
+from diffmem.metrics.search import TrainingIndex
 from diffmem.training.initial import Diverged
 
 PCA_IMAGES = 10_000  # images outside the test split that a feature basis is fitted on
@@ -44,9 +45,9 @@ class Evaluator:
         self.loss_images = {"train": split.train[:shown].to(device), "test": split.test[:shown].to(device)}
         if config.can_sample:
             self.noise = initial_noise(config.eval.samples, config.data.shape).to(device)
-            self.index = search.TrainingIndex(split.train.to(device))
+            self.index = TrainingIndex(split.train.to(device))
             heldout = self.index.nearest_two(split.test.to(device))
-            self.shared = search.null_columns(heldout, config.eval.k)
+            self.shared = memorization.null_columns(heldout, config.eval.k)
             self.shared["train_duplicates"] = self.index.duplicates
             self.extractor = extractors.extractor(quality_name(config), outside_test(dataset, PCA_IMAGES))
             self.test_statistics = frechet.statistics(self.extractor(split.to_pixels(split.test)))
@@ -80,7 +81,7 @@ class Evaluator:
     def _memorization(self, samples: Tensor) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         settings = self.config.eval
         nearest = self.index.nearest_two(samples)
-        columns = search.summarize(nearest, settings.k, settings.bootstrap, seed=0)
+        columns = memorization.summarize(nearest, settings.k, settings.bootstrap, seed=0)
         arrays = {name: getattr(nearest, name).numpy() for name in ("d1", "d2", "i1", "i2")}
         arrays["images"] = samples[: settings.keep_samples].cpu().numpy()
         return {**columns, **self.shared}, arrays

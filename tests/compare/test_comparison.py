@@ -9,7 +9,8 @@ import torch
 
 from diffmem.compare.comparison import Comparison, compare
 from diffmem.compare.targets.base import Target
-from diffmem.compare.targets.run import best_step, bookend, run_targets
+from diffmem.compare.targets.bookends import bookend
+from diffmem.compare.targets.run import best_step, run_targets
 from diffmem.errors import InputError
 from diffmem.metrics.search import nearest_two
 from diffmem.runs import load_run
@@ -25,42 +26,42 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(tmp_path_factory.mktemp("runs"))
 
 
-def row(found: Comparison, place: int = 0) -> pd.Series:
-    return found.table.iloc[place]
+def row(comparison: Comparison, place: int = 0) -> pd.Series:
+    return comparison.table.iloc[place]
 
 
 def test_copies_and_fresh_images() -> None:
     """Copies: f_mem = 1 and full coverage. Held-out images: the null itself, and nothing is covered."""
     copies = samples_target("copies", TRAIN, TRAIN, HELDOUT)
     fresh = samples_target("fresh", HELDOUT, TRAIN, HELDOUT)
-    found = compare([copies, fresh], samples=80)
-    first, second = row(found), row(found, 1)
+    comparison = compare([copies, fresh], samples=80)
+    first, second = row(comparison), row(comparison, 1)
     assert (first["f_mem"], first["coverage"], first["copied_images"]) == (1.0, 1.0, 60)
     assert second["f_mem"] == second["f_mem_null"] == 0
     assert (second["coverage"], second["f_mem_total"]) == (0.0, 80)
     for name in ("gap_ratio", "auth_pct", "calibrated_l2", "f_mem_features"):
         assert second[name] == pytest.approx(second[f"{name}_null"])
-    assert list(found.copied["samples"]) == [1] * 60
-    assert sorted(found.copied["index"]) == list(range(60))
-    ranks = found.ranks.set_index("measure")
+    assert list(comparison.copied["samples"]) == [1] * 60
+    assert sorted(comparison.copied["index"]) == list(range(60))
+    ranks = comparison.ranks.set_index("measure")
     assert (ranks["copies"] == 1).all()
     assert "c_t" in ranks.index
-    assert found.pairs["test"].tolist() == ["Fisher exact"]
-    assert "fewer than the 80 asked for" in " ".join(found.notes)
-    assert "there is no network" in " ".join(found.notes)
+    assert comparison.pairs["test"].tolist() == ["Fisher exact"]
+    assert "fewer than the 80 asked for" in " ".join(comparison.notes)
+    assert "there is no network" in " ".join(comparison.notes)
 
 
 def test_samples_have_their_neighbours() -> None:
     samples = 0.7 * TRAIN[:30] + 0.3 * HELDOUT[:30]
-    found = compare([samples_target("mixed", samples, TRAIN)], samples=30)
+    comparison = compare([samples_target("mixed", samples, TRAIN)], samples=30)
     nearest = nearest_two(samples, TRAIN)
-    assert np.array_equal(found.samples["nearest"], nearest.i1)
-    assert np.array_equal(found.samples["second"], nearest.i2)
-    np.testing.assert_allclose(found.samples["ratio"], nearest.d1 / nearest.d2)
-    assert np.array_equal(found.samples["memorized"], (nearest.d1 / nearest.d2 < 1 / 3).numpy())
-    sheet = found.sheets[0]
-    assert sheet.ratio[: sheet.lowest].tolist() == sorted(found.samples["ratio"])[:8]
-    places = [int(np.flatnonzero(found.samples["ratio"] == ratio)[0]) for ratio in sheet.ratio]
+    assert np.array_equal(comparison.samples["nearest"], nearest.i1)
+    assert np.array_equal(comparison.samples["second"], nearest.i2)
+    np.testing.assert_allclose(comparison.samples["ratio"], nearest.d1 / nearest.d2)
+    assert np.array_equal(comparison.samples["memorized"], (nearest.d1 / nearest.d2 < 1 / 3).numpy())
+    sheet = comparison.sheets[0]
+    assert sheet.ratio[: sheet.lowest].tolist() == sorted(comparison.samples["ratio"])[:8]
+    places = [int(np.flatnonzero(comparison.samples["ratio"] == ratio)[0]) for ratio in sheet.ratio]
     assert np.array_equal(sheet.nearest, TRAIN[nearest.i1[places]].numpy())
     assert np.array_equal(sheet.second, TRAIN[nearest.i2[places]].numpy())
     assert len(set(places)) == 16
@@ -89,61 +90,65 @@ def test_order_of_samples_and_pixel_values_change_no_share() -> None:
 
 
 def test_without_heldout_images_the_null_is_of_the_training_images() -> None:
-    found = compare([samples_target("copies", TRAIN, TRAIN)], samples=60)
-    assert (row(found)["f_mem"], row(found)["f_mem_null"], row(found)["f_mem_null_total"]) == (1.0, 0.0, 60)
-    assert np.isnan(row(found)["c_t"])
-    assert "each against the others" in " ".join(found.notes)
+    comparison = compare([samples_target("copies", TRAIN, TRAIN)], samples=60)
+    assert (row(comparison)["f_mem"], row(comparison)["f_mem_null"], row(comparison)["f_mem_null_total"]) == (
+        1.0,
+        0.0,
+        60,
+    )
+    assert np.isnan(row(comparison)["c_t"])
+    assert "each against the others" in " ".join(comparison.notes)
 
 
 def test_a_run_is_measured_as_it_was_in_training(run: Path) -> None:
     """f_mem and its null are those of metrics.jsonl, at every checkpoint, whatever the pixel space."""
-    found = compare(run_targets(run, "all"), samples=128)
+    comparison = compare(run_targets(run, "all"), samples=128)
     rows = load_run(run).metrics()
-    assert list(found.table["step"]) == list(rows["step"])
+    assert list(comparison.table["step"]) == list(rows["step"])
     for name in ("f_mem", "f_mem_low", "f_mem_high", "f_mem_null", "f_mem_null_high"):
-        np.testing.assert_allclose(found.table[name], rows[name])
-    np.testing.assert_allclose(found.table["ratio_q50"], rows["ratio_q50"], rtol=1e-4)
-    np.testing.assert_allclose(found.table["d1_q50"], rows["d1_q50"] / 2, rtol=1e-4)  # data.scale is 2
-    assert found.overall["targets"] == len(rows)
-    assert found.correlations["spearman"].between(-1, 1).all()
+        np.testing.assert_allclose(comparison.table[name], rows[name])
+    np.testing.assert_allclose(comparison.table["ratio_q50"], rows["ratio_q50"], rtol=1e-4)
+    np.testing.assert_allclose(comparison.table["d1_q50"], rows["d1_q50"] / 2, rtol=1e-4)  # data.scale is 2
+    assert comparison.overall["targets"] == len(rows)
+    assert comparison.correlations["spearman"].between(-1, 1).all()
 
 
 def test_pairs_are_of_the_same_noise(run: Path) -> None:
     """Counts, test and interval come from sample m of both; a target against itself agrees everywhere."""
     first, second = run_targets(run, "4")[0], run_targets(run, "last")[0]
-    found = compare([first, bookend("empirical", first), second], samples=100)
-    flags = {name: part["memorized"].to_numpy() for name, part in found.samples.groupby("target", sort=False)}
-    for pair in found.pairs.to_dict("records"):
+    comparison = compare([first, bookend("empirical", first), second], samples=100)
+    flags = {name: part["memorized"].to_numpy() for name, part in comparison.samples.groupby("target", sort=False)}
+    for pair in comparison.pairs.to_dict("records"):
         a, b = flags[pair["first"]], flags[pair["second"]]
         assert (pair["both"], pair["only_first"]) == ((a & b).sum(), (a & ~b).sum())
         assert pair["p"] == mcnemar_exact(int((a & ~b).sum()), int((~a & b).sum()))
         assert pair["difference"] == pytest.approx(a.mean() - b.mean())
         assert pair["p_holm"] >= pair["p"]
-    assert found.overall["p"] == cochran_q(np.stack(list(flags.values()), axis=1)).p
-    assert found.pairs["common_images"].tolist() == [8, 8, 8]
+    assert comparison.overall["p"] == cochran_q(np.stack(list(flags.values()), axis=1)).p
+    assert comparison.pairs["common_images"].tolist() == [8, 8, 8]
 
 
 def test_the_empirical_denoiser_copies(tmp_path: Path) -> None:
     like = run_targets(digits64(tmp_path), "last")[0]
-    found = compare([bookend("empirical", like)], samples=200)
-    assert row(found)["f_mem"] > 0.95
-    assert row(found)["coverage"] > 0.8
-    assert row(found)["score_distance"] < 1e-6
+    comparison = compare([bookend("empirical", like)], samples=200)
+    assert row(comparison)["f_mem"] > 0.95
+    assert row(comparison)["coverage"] > 0.8
+    assert row(comparison)["score_distance"] < 1e-6
     with pytest.raises(InputError, match="data=mixture only"):
         bookend("population", like)
 
 
 def test_the_population_gives_the_null(tmp_path: Path) -> None:
     like = run_targets(gaussians(tmp_path), "last")[0]
-    found = compare([bookend("population", like), bookend("empirical", like)], samples=400)
-    fresh = row(found)
+    comparison = compare([bookend("population", like), bookend("empirical", like)], samples=400)
+    fresh = row(comparison)
     share = fresh["f_mem_null"]
     error = np.sqrt(max(share * (1 - share), 1 / 2048) * (1 / 400 + 1 / 2048))
     assert abs(fresh["f_mem"] - share) < 4 * error
     for name, deviation in (("auth_pct", 50.0), ("c_t", 1.0)):
         slack = 4 * deviation * (np.sqrt(1 / 400 + 1 / 2048) if name == "auth_pct" else 1)
         assert abs(fresh[name] - fresh[f"{name}_null"]) < slack
-    assert row(found, 1)["f_mem"] > 0.95
+    assert row(comparison, 1)["f_mem"] > 0.95
 
 
 def test_overlap_is_by_content() -> None:
@@ -153,9 +158,9 @@ def test_overlap_is_by_content() -> None:
     second = samples_target("b", other[[30, 31, 0]], other)
     pair = compare([first, second], samples=15).pairs.iloc[0]
     assert (pair["common_images"], pair["copied_by_both"], pair["copied_by_either"]) == (10, 2, 10)
-    found = compare([first, second], samples=15)
-    assert found.copied.groupby("target")["targets"].sum().to_dict() == {"a": 17, "b": 5}
-    assert "2 different sets" in found.notes[-2]
+    comparison = compare([first, second], samples=15)
+    assert comparison.copied.groupby("target")["targets"].sum().to_dict() == {"a": 17, "b": 5}
+    assert "2 different sets" in comparison.notes[-2]
 
 
 def test_best_is_the_best_quality_before_memorization() -> None:

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from diffmem.compare.comparison import compare
-from diffmem.compare.targets.files import read_images
+from diffmem.compare.targets.diffusers import to_epsilon
 from diffmem.compare.targets.open import open_targets
-from diffmem.compare.targets.study import Given, to_epsilon
+from diffmem.compare.targets.read_images import ImagePaths, read_images
 from diffmem.config.settings import DiffusionConfig, ModelConfig
 from diffmem.diffusion.process import Process
 from diffmem.diffusion.sampler import initial_noise
@@ -81,8 +81,8 @@ def pipeline_folder(root: Path) -> Path:
 
 
 @pytest.fixture
-def train(tmp_path: Path) -> Given:
-    return Given(write_folder(tmp_path / "train", random_images(12, 9, 8, 3)))
+def train(tmp_path: Path) -> ImagePaths:
+    return ImagePaths(write_folder(tmp_path / "train", random_images(12, 9, 8, 3)))
 
 
 def test_reference_folder(tmp_path: Path) -> None:
@@ -90,10 +90,10 @@ def test_reference_folder(tmp_path: Path) -> None:
     whole = noise_images(30, 0, 16)
     torch.save(whole, tmp_path / "CelebA16.pt")
     folder = reference_folder(tmp_path)
-    given = Given(tmp_path / "CelebA16.pt")
-    targets = open_targets([f"{folder}@all"], given)
+    paths = ImagePaths(tmp_path / "CelebA16.pt")
+    targets = open_targets([f"{folder}@all"], paths)
     assert [target.step for target in targets] == [0, 250, 5000]
-    assert open_targets([str(folder)], given)[0].step == 5000
+    assert open_targets([str(folder)], paths)[0].step == 5000
     images = targets[0].images
     assert torch.equal(images.train, whole[6:12])
     assert images.heldout is not None
@@ -119,18 +119,26 @@ def test_bad_reference_folders(tmp_path: Path, name: str, word: str, words: str)
     torch.save(noise_images(30, 0, 16), tmp_path / "CelebA16.pt")
     reference_folder(tmp_path, name)
     with pytest.raises(InputError) as caught:
-        compare(open_targets([str(tmp_path / word)], Given(tmp_path / "CelebA16.pt")), samples=1)
+        compare(open_targets([str(tmp_path / word)], ImagePaths(tmp_path / "CelebA16.pt")), samples=1)
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("which", ["", "@last", "@all", "@5"])
+def test_a_reference_folder_whose_saves_name_no_step(tmp_path: Path, which: str) -> None:
+    folder = reference_folder(tmp_path, steps=())
+    (folder / "Models" / "Model_final").write_bytes(b"")
+    with pytest.raises(InputError, match="has no checkpoint yet"):
+        open_targets([f"{folder}{which}"], ImagePaths(tmp_path / "CelebA16.pt"))
+
+
 @pytest.mark.parametrize("where", ["reference", "pt", "bin"])
-def test_a_pickle_that_runs_code_is_refused(tmp_path: Path, train: Given, where: str) -> None:
+def test_a_pickle_that_runs_code_is_refused(tmp_path: Path, train: ImagePaths, where: str) -> None:
     evil, trap = tmp_path / "evil", Code(tmp_path / "ran")
     if where == "reference":
         (evil / NAME / "Models").mkdir(parents=True)
         torch.save(trap, evil / NAME / "Models" / "Model_1")
         torch.save(noise_images(30, 0, 16), tmp_path / "CelebA16.pt")
-        word, train = str(evil / NAME), Given(tmp_path / "CelebA16.pt")
+        word, train = str(evil / NAME), ImagePaths(tmp_path / "CelebA16.pt")
     elif where == "pt":
         torch.save(trap, tmp_path / "samples.pt")
         word = str(tmp_path / "samples.pt")
@@ -145,7 +153,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path, train: Given, where:
 
 
 @pytest.mark.parametrize("form", ["pipeline", "unet", "unet of a pipeline", "bin"])
-def test_diffusers_folders(tmp_path: Path, train: Given, form: str) -> None:
+def test_diffusers_folders(tmp_path: Path, train: ImagePaths, form: str) -> None:
     """The same weights in every form; samples are those of diffusers' own DDIM from the common noise."""
     from diffusers import DDIMScheduler
 
@@ -173,7 +181,7 @@ def test_diffusers_folders(tmp_path: Path, train: Given, form: str) -> None:
     torch.testing.assert_close(drawn, (x + 1) / 2)
 
 
-def test_a_network_without_a_scheduler_says_so(tmp_path: Path, train: Given) -> None:
+def test_a_network_without_a_scheduler_says_so(tmp_path: Path, train: ImagePaths) -> None:
     tiny_unet().save_pretrained(tmp_path / "net")
     assert "no scheduler beside the network" in open_targets([str(tmp_path / "net")], train)[0].notes[0]
 
@@ -184,8 +192,8 @@ def test_every_prediction_becomes_epsilon(kind: str) -> None:
     x0, eps, t = noise_images(6, 0).double(), torch.randn(6, 1, 4, 4).double(), torch.arange(6) * 8
     signal, sigma = process.coefficients(t, x0)
     said = {"epsilon": eps, "sample": x0, "v_prediction": signal * eps - sigma * x0}[kind]
-    found = to_epsilon(lambda x, t: said, process, kind)(process.noise(x0, eps, t), t)
-    torch.testing.assert_close(found, eps, rtol=1e-5, atol=1e-5)
+    epsilon = to_epsilon(lambda x, t: said, process, kind)(process.noise(x0, eps, t), t)
+    torch.testing.assert_close(epsilon, eps, rtol=1e-5, atol=1e-5)
 
 
 def change(path: Path, **values: Any) -> None:
@@ -211,7 +219,9 @@ BREAKAGES: list[tuple[Callable[[Path], object], str]] = [
 
 
 @pytest.mark.parametrize(("breakage", "words"), BREAKAGES)
-def test_bad_diffusers_folders(tmp_path: Path, train: Given, breakage: Callable[[Path], object], words: str) -> None:
+def test_bad_diffusers_folders(
+    tmp_path: Path, train: ImagePaths, breakage: Callable[[Path], object], words: str
+) -> None:
     folder = pipeline_folder(tmp_path)
     breakage(folder)
     with pytest.raises(InputError) as caught:
@@ -234,7 +244,7 @@ def test_samples_from_a_tensor(tmp_path: Path, suffix: str) -> None:
     images = noise_images(10, 0)
     train = save_tensor(tmp_path / f"train{suffix}", images)
     samples = save_tensor(tmp_path / f"samples{suffix}", (images[:6] * 2 - 1))  # in [-1, 1]
-    target = open_targets([str(samples)], Given(train))[0]
+    target = open_targets([str(samples)], ImagePaths(train))[0]
     assert target.samples is not None
     torch.testing.assert_close(target.samples, images[:6])
     assert compare([target], samples=6).table["f_mem"][0] == 1.0
@@ -248,7 +258,7 @@ def test_uint8_gray_and_folders(tmp_path: Path) -> None:
     assert torch.equal(read_images(tmp_path / "gray.npy", None, "--train"), expected)
     assert torch.equal(read_images(folder, None, "--train"), expected)
     assert read_images(folder, (3, 4, 4), "--train").shape == (6, 3, 4, 4)
-    target = open_targets([str(folder)], Given(tmp_path / "gray.npy"))[0]
+    target = open_targets([str(folder)], ImagePaths(tmp_path / "gray.npy"))[0]
     assert compare([target], samples=6).table["coverage"][0] == 1.0
 
 
@@ -301,10 +311,10 @@ def test_what_is_no_target(tmp_path: Path) -> None:
         ("empirical", "name a run before it"),
     ]:
         with pytest.raises(InputError) as caught:
-            open_targets([word], Given())
+            open_targets([word], ImagePaths())
         assert words in str(caught.value)
     folder = pipeline_folder(tmp_path)
     with pytest.raises(InputError, match="give --train IMAGES"):
-        open_targets([str(folder)], Given())
+        open_targets([str(folder)], ImagePaths())
     with pytest.raises(InputError, match="leave out @last"):
-        open_targets([f"{folder}@last"], Given())
+        open_targets([f"{folder}@last"], ImagePaths())

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffmem.compare.targets.base import Images, Target
+from diffmem.compare.targets.base import ImageSets, Target
 from diffmem.training.plan import plan
 from diffmem.training.session import execute
 from tests.helpers.tiny import tiny
@@ -54,4 +54,4 @@ def noise_images(count: int, seed: int, size: int = 4) -> Tensor:
 
 def samples_target(label: str, samples: Tensor, train: Tensor, heldout: Tensor | None = None) -> Target:
     """Samples made elsewhere, of a model trained on `train`."""
-    return Target(label=label, kind="samples", images=Images("set", train, heldout), group=label, samples=samples)
+    return Target(label=label, kind="samples", images=ImageSets("set", train, heldout), group=label, samples=samples)

@@ -16,14 +16,16 @@ from diffmem.config.settings import DiffusionConfig
 from diffmem.data import mixture
 from diffmem.diffusion.empirical import EmpiricalDenoiser
 from diffmem.diffusion.process import Process
-from diffmem.errors import InputError
-from diffmem.metrics import panel, psnr
+from diffmem.metrics import panel
 from diffmem.metrics.authenticity import auth_pct, authentic
-from diffmem.metrics.calibrated_l2 import calibrated_l2, leave_one_out
+from diffmem.metrics.calibrated_l2 import calibrated_l2
 from diffmem.metrics.consistency import consistency, unrelated
 from diffmem.metrics.data_copying import data_copying
-from diffmem.metrics.features.gap import feature_nearest, principal_components
+from diffmem.metrics.features.gap import feature_nearest
+from diffmem.metrics.features.pca import principal_components
+from diffmem.metrics.memorization import leave_one_out
 from diffmem.metrics.nearest_k import nearest_k
+from diffmem.metrics.psnr import psnr
 from diffmem.metrics.search import TrainingIndex
 
 PROCESS = Process.from_config(DiffusionConfig(schedule="linear", T=1000))
@@ -140,7 +142,7 @@ def test_psnr_of_a_known_error() -> None:
     draws["x0"] = train.repeat(64, 1, 1, 1)  # 1,024 draws: every image 64 times, in order
     alpha_bar = float(PROCESS.alpha_bar[t])
     expected = -20 * math.log10(0.1 * math.sqrt((1 - alpha_bar) / alpha_bar) / 4.0)
-    assert psnr.psnr(wrong, PROCESS, train, t, scale=4.0, tile=2000) == pytest.approx(expected, abs=1e-3)
+    assert psnr(wrong, PROCESS, train, t, scale=4.0, tile=2000) == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_denoisers_measures_at_the_exact_bookends() -> None:
@@ -175,17 +177,6 @@ def test_features_hold_the_variance_and_find_copies() -> None:
     assert float((found.d1 / found.d2).max()) < 0.1
     # distances in a rotation onto fewer axes are never larger than in pixels
     assert bool((feature_nearest(fresh, index, project).d1 <= index.nearest_two(fresh).d1 + 1e-6).all())
-
-
-def test_leave_one_out_is_the_null_of_the_rest() -> None:
-    train = torch.cat([images(30, 0), images(30, 0)[:5]])  # five duplicates
-    found = leave_one_out(TrainingIndex(train))
-    for i in range(30):
-        rest = torch.cat([images(30, 0)[:i], images(30, 0)[i + 1 :]])
-        alone = TrainingIndex(rest).nearest_two(images(30, 0)[i : i + 1])
-        assert (float(found.d1[i]), float(found.d2[i])) == pytest.approx((float(alone.d1), float(alone.d2)))
-    with pytest.raises(InputError, match="held-out"):
-        leave_one_out(TrainingIndex(images(2, 0)))
 
 
 @pytest.mark.parametrize(("shift", "scale"), [(3.0, 1.0), (0.0, 7.0), (-0.5, 0.125)])

@@ -16,14 +16,12 @@ import torch
 from torch import Tensor
 
 from diffmem.diffusion.process import Process
-from diffmem.diffusion.sampler import initial_noise
+from diffmem.diffusion.sampler import Denoiser, initial_noise
 from diffmem.errors import InputError
-
-Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Images:
+class ImageSets:
     """The images a target was trained on, and held-out ones like them (None: there are none)."""
 
     name: str
@@ -89,7 +87,7 @@ class Target:
 
     label: str
     kind: str  # run, reference, diffusers, samples, empirical, population
-    images: Images
+    images: ImageSets
     group: str  # targets of one group are checkpoints of one training
     step: int | None = None
     load: Callable[[torch.device], Model] | None = None

@@ -1,7 +1,4 @@
-"""Targets of our own making: a run's checkpoints, and the two exact bookends of every f_mem.
-
-`empirical`     the exact denoiser of the training images: samples are copies, f_mem is close to 1
-`population`    the exact score of the Gaussian mixture: samples are fresh, f_mem is the null
+"""The checkpoints of a run as targets, drawn with the run's own sampler.
 
 A run's `@best` is its best quality before memorization: of the rows before the first whose f_mem has a Wilson lower
 bound above the null's upper bound (all rows, where there is none such), the one with the lowest Frechet distance.
@@ -14,19 +11,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from diffmem.compare.targets.base import Denoiser, Images, Model, Space, Target
+from diffmem.compare.targets.base import ImageSets, Model, Space, Target
+from diffmem.compare.targets.checkpoints import pick_steps
 from diffmem.config.settings import Config
-from diffmem.data import load, mixture, split
+from diffmem.data import load, split
 from diffmem.definitions import onset, quality_column
-from diffmem.diffusion.empirical import EmpiricalDenoiser
 from diffmem.diffusion.process import Process
-from diffmem.diffusion.sampler import sample
+from diffmem.diffusion.sampler import Denoiser, sample
 from diffmem.errors import InputError
 from diffmem.files import sha256
 from diffmem.runs import Run, load_run
 from diffmem.store import RunDir
-
-BOOKENDS = ("empirical", "population")
 
 
 def run_targets(path: Path, which: str) -> list[Target]:
@@ -38,7 +33,7 @@ def run_targets(path: Path, which: str) -> list[Target]:
     run = load_run(path)
     if not run.config.can_sample:
         raise InputError(f"{path} was trained at one fixed train.t={run.config.train.t} and cannot sample.")
-    steps = _pick(run, which)
+    steps = pick_steps(path, which, run.steps, lambda: _best(run))
     images = run_images(run)
     return [
         Target(
@@ -48,14 +43,14 @@ def run_targets(path: Path, which: str) -> list[Target]:
             group=str(path),
             step=step,
             load=_loader(run, step),
-            how=_words(run.config),
+            how=sampler_words(run.config),
             content=sha256((RunDir(path).checkpoint_path(step) / "diffmem.json").read_bytes())[:8],
         )
         for step in steps
     ]
 
 
-def run_images(run: Run) -> Images:
+def run_images(run: Run) -> ImageSets:
     """The training and held-out images of a run, in pixels."""
     config = run.config
     dataset = load(config.data)
@@ -65,34 +60,10 @@ def run_images(run: Run) -> Images:
             f"data={config.data.name} is not what {run.path} was trained on (its checksum differs): put the data back."
         )
     first = config.data.index * config.data.n
-    return Images(
+    return ImageSets(
         f"{config.data.name} n={config.data.n} index={config.data.index}",
         dataset.read(first, first + config.data.n),
         dataset.read(dataset.count - dataset.test_count, dataset.count),
-    )
-
-
-def bookend(kind: str, like: Target) -> Target:
-    """The exact target `kind` of BOOKENDS for the training images, process and sampler of the run target `like`.
-
-    Raises InputError where `like` is no checkpoint of a run, and for `population` of anything but a mixture.
-    """
-    if like.kind != "run":
-        raise InputError(f"{kind} takes its images and sampler from a run: name a run before it.")
-    run = load_run(like.group)
-    config = run.config
-    if kind == "population" and config.data.name != "mixture":
-        raise InputError(
-            f"population is known in closed form for data=mixture only, and {like.label} has data={config.data.name}: "
-            "leave it out."
-        )
-    return Target(
-        label=f"{kind} ({like.images.name})",
-        kind=kind,
-        images=like.images,
-        group=f"{kind} {like.images.identity}",
-        load=_exact_loader(kind, run),
-        how=_words(config),
     )
 
 
@@ -106,52 +77,13 @@ def best_step(rows: pd.DataFrame) -> int | None:
     return int(before["step"].iloc[int(before[quality].argmin())]) if len(before) else None
 
 
-def _pick(run: Run, which: str) -> list[int]:
-    if not run.steps:
-        raise InputError(f"{run.path} has no checkpoint yet: wait for the run's first one.")
-    if which == "all":
-        return run.steps
-    if which == "last":
-        return run.steps[-1:]
-    if which == "best":
-        rows = run.metrics()
-        best = best_step(rows[rows["step"].isin(run.steps)].reset_index(drop=True))
-        if best is None:
-            raise InputError(f"{run.path}@best: no row with a quality before memorization; name a step instead.")
-        return [best]
-    if int(which) not in run.steps:
-        raise InputError(f"{run.path} has no checkpoint at step {which}: {nearest_saved(int(which), run.steps)}.")
-    return [int(which)]
-
-
-def nearest_saved(step: int, steps: list[int]) -> str:
-    """The saved steps around `step` in words."""
-    near = sorted(sorted(steps, key=lambda known: abs(known - step))[:3])
-    return f"the nearest saved are {', '.join(map(str, near))}"
-
-
-def _words(config: Config) -> str:
+def sampler_words(config: Config) -> str:
+    """How a run's samples are drawn."""
     return f"{config.sampler.name}, {config.sampler.calls} calls, {config.eval.weights} weights"
 
 
-def _loader(run: Run, step: int) -> Callable[[torch.device], Model]:
-    def loaded(device: torch.device) -> Model:
-        return _model(run, run.model(step, run.config.eval.weights).to(device), device)
-
-    return loaded
-
-
-def _exact_loader(kind: str, run: Run) -> Callable[[torch.device], Model]:
-    def loaded(device: torch.device) -> Model:
-        process = Process.from_config(run.config.diffusion).to(device)
-        if kind == "empirical":
-            return _model(run, EmpiricalDenoiser(run.train_images().to(device), process), device)
-        return _model(run, _population(run.config, process), device)
-
-    return loaded
-
-
-def _model(run: Run, denoiser: Denoiser, device: torch.device) -> Model:
+def run_model(run: Run, denoiser: Denoiser, device: torch.device) -> Model:
+    """`denoiser` with the process, the space and the sampler of `run`."""
     config, parts = run.config, split(load(run.config.data), run.config.data)
 
     def draw(noise: Tensor) -> Tensor:
@@ -160,16 +92,16 @@ def _model(run: Run, denoiser: Denoiser, device: torch.device) -> Model:
     return Model(denoiser, Process.from_config(config.diffusion).to(device), Space(parts.mean, parts.scale), draw)
 
 
-def _population(config: Config, process: Process) -> Denoiser:
-    """epsilon = -sqrt(1 - alpha_bar) times the mixture's exact score, in model space."""
-    data = config.data
-    assert data.mu is not None
-    assert data.sigma is not None
-    mu, sigma = data.scale * data.mu, data.scale * data.sigma
+def _best(run: Run) -> int:
+    rows = run.metrics()
+    step = best_step(rows[rows["step"].isin(run.steps)].reset_index(drop=True))
+    if step is None:
+        raise InputError(f"{run.path}@best: no row with a quality before memorization; name a step instead.")
+    return step
 
-    def epsilon(x: Tensor, t: Tensor) -> Tensor:
-        alpha_bar = process.alpha_bar[t].cpu().double()
-        score = mixture.score(x.cpu().double(), alpha_bar, mu, sigma)
-        return (-score * (1 - alpha_bar)[:, None].sqrt()).to(x)
 
-    return epsilon
+def _loader(run: Run, step: int) -> Callable[[torch.device], Model]:
+    def loaded(device: torch.device) -> Model:
+        return run_model(run, run.model(step, run.config.eval.weights).to(device), device)
+
+    return loaded

@@ -1,12 +1,11 @@
-"""Images of a user as pixels in [0, 1]: a folder of JPEG and PNG files, or one tensor in a file.
+"""Images of a user as pixels in [0, 1], from a folder of JPEG and PNG files or from one tensor in a file.
 
 Tensors are .pt or .pth (read without running code), .npy or .safetensors: [N, C, H, W], or [N, H, W] for gray. uint8 is
 0 to 255; floats are in [0, 1], or in [-1, 1] as diffusers trains on, which is told by values below -0.5.
 """
 
-import json
-import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,29 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from diffmem.compare.targets.base import ImageSets
+from diffmem.compare.targets.weights import load_state
 from diffmem.data import decode
 from diffmem.errors import InputError
 
 TENSORS = (".pt", ".pth", ".npy", ".safetensors")
 _SLACK = 1e-3  # by which floats may leave their range
+
+
+@dataclass(frozen=True)
+class ImagePaths:
+    """The paths of `--train` and `--heldout`."""
+
+    train: Path | None = None
+    heldout: Path | None = None
+
+    def images(self, shape: tuple[int, ...] | None, who: Path) -> ImageSets:
+        """Training and held-out images of `shape`. Raises InputError where `--train` is missing."""
+        if self.train is None:
+            raise InputError(f"{who} does not say what it was trained on: give --train IMAGES, a folder or a tensor.")
+        train = read_images(self.train, shape, "--train")
+        heldout = read_images(self.heldout, tuple(train.shape[1:]), "--heldout") if self.heldout else None
+        return ImageSets(f"--train={self.train}", train, heldout)
 
 
 def is_images(path: Path) -> bool:
@@ -41,21 +58,10 @@ def read_images(path: Path, shape: tuple[int, ...] | None, option: str) -> Tenso
         return _read_folder(path, shape, option)
     if path.suffix not in TENSORS:
         raise InputError(f"{option}={path} is no tensor file: give one of {', '.join(TENSORS)}, or a folder of images.")
-    found = _pixels(_read_tensor(path), f"{option}={path}")
-    if shape is not None and tuple(found.shape[1:]) != shape:
-        raise InputError(f"{option}={path} holds images of shape {tuple(found.shape[1:])}, and {shape} is needed.")
-    return found
-
-
-def load_state(path: Path) -> object:
-    """What torch.save wrote at `path`, read without running code. Raises InputError, also where it holds code."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:  # a damaged file, or one that holds code, makes the unpickler fail in any way
-        reason = str(error).partition("\n")[0].split("(1)")[0].strip() or type(error).__name__
-        raise InputError(
-            f"{path} is refused ({reason}): only tensors are read, nothing that could run code; save it as safetensors."
-        ) from error
+    images = _pixels(_read_tensor(path), f"{option}={path}")
+    if shape is not None and tuple(images.shape[1:]) != shape:
+        raise InputError(f"{option}={path} holds images of shape {tuple(images.shape[1:])}, and {shape} is needed.")
+    return images
 
 
 def _read_folder(path: Path, shape: tuple[int, ...] | None, option: str) -> Tensor:
@@ -94,16 +100,16 @@ def _read_tensor(path: Path) -> Tensor:
         ".safetensors": lambda: _only(load_file(path), path),
     }
     try:
-        found = readers[path.suffix]()
+        stored = readers[path.suffix]()
     except InputError:
         raise
     except Exception as error:  # a damaged file makes its reader fail in any way
         raise InputError(
             f"{path} can't be read ({str(error).partition(chr(10))[0]}): give a whole tensor file."
         ) from error
-    if not isinstance(found, Tensor) or found.layout != torch.strided:
+    if not isinstance(stored, Tensor) or stored.layout != torch.strided:
         raise InputError(f"{path} holds no dense tensor: save images as one tensor [N, C, H, W].")
-    return found.detach()
+    return stored.detach()
 
 
 def _only(tensors: dict[str, Tensor], path: Path) -> Tensor:
@@ -114,32 +120,21 @@ def _only(tensors: dict[str, Tensor], path: Path) -> Tensor:
     return next(iter(tensors.values()))
 
 
-def _pixels(found: Tensor, where: str) -> Tensor:
-    if found.ndim == 3:
-        found = found[:, None]
-    if found.ndim != 4 or found.numel() == 0:
-        raise InputError(f"{where} has shape {tuple(found.shape)} and no images: save [N, C, H, W] with N >= 1.")
-    if found.dtype == torch.uint8:
-        return found.float() / 255
-    if not found.is_floating_point():
-        raise InputError(f"{where} holds {found.dtype}: save uint8 or floats.")
-    found = found.float()
-    low, high = float(found.min()), float(found.max())  # NaN goes through both
+def _pixels(images: Tensor, where: str) -> Tensor:
+    if images.ndim == 3:
+        images = images[:, None]
+    if images.ndim != 4 or images.numel() == 0:
+        raise InputError(f"{where} has shape {tuple(images.shape)} and no images: save [N, C, H, W] with N >= 1.")
+    if images.dtype == torch.uint8:
+        return images.float() / 255
+    if not images.is_floating_point():
+        raise InputError(f"{where} holds {images.dtype}: save uint8 or floats.")
+    images = images.float()
+    low, high = float(images.min()), float(images.max())  # NaN goes through both
     if not (np.isfinite(low) and np.isfinite(high)):
-        bad = int((~found.flatten(1).isfinite().all(1)).sum())
-        raise InputError(f"{where}: {bad} of {len(found)} images hold NaN or infinite values.")
+        bad = int((~images.flatten(1).isfinite().all(1)).sum())
+        raise InputError(f"{where}: {bad} of {len(images)} images hold NaN or infinite values.")
     first = -1 if low < -0.5 else 0
     if low < first - _SLACK or high > 1 + _SLACK:
         raise InputError(f"{where} has values from {low:.3g} to {high:.3g}: clip to [0, 1], or to [-1, 1] throughout.")
-    return found if first == 0 else (found + 1) / 2
-
-
-def read_json(path: Path) -> dict[str, object]:
-    """A JSON object. Raises InputError for anything else."""
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}).") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path} holds no JSON object.")
-    return found
+    return images if first == 0 else (images + 1) / 2

@@ -1,0 +1,71 @@
+"""The two exact bookends of every f_mem: targets that no training made.
+
+`empirical`     the exact denoiser of the training images: samples are copies, f_mem is close to 1
+`population`    the exact score of the Gaussian mixture: samples are fresh, f_mem is the null
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from diffmem.compare.targets.base import Model, Target
+from diffmem.compare.targets.run import run_model, sampler_words
+from diffmem.config.settings import Config
+from diffmem.data import mixture
+from diffmem.diffusion.empirical import EmpiricalDenoiser
+from diffmem.diffusion.process import Process
+from diffmem.diffusion.sampler import Denoiser
+from diffmem.errors import InputError
+from diffmem.runs import Run, load_run
+
+BOOKENDS = ("empirical", "population")
+
+
+def bookend(kind: str, like: Target) -> Target:
+    """The exact target `kind` of BOOKENDS for the training images, process and sampler of the run target `like`.
+
+    Raises InputError where `like` is no checkpoint of a run, and for `population` of anything but a mixture.
+    """
+    if like.kind != "run":
+        raise InputError(f"{kind} takes its images and sampler from a run: name a run before it.")
+    run = load_run(like.group)
+    config = run.config
+    if kind == "population" and config.data.name != "mixture":
+        raise InputError(
+            f"population is known in closed form for data=mixture only, and {like.label} has data={config.data.name}: "
+            "leave it out."
+        )
+    return Target(
+        label=f"{kind} ({like.images.name})",
+        kind=kind,
+        images=like.images,
+        group=f"{kind} {like.images.identity}",
+        load=_loader(kind, run),
+        how=sampler_words(config),
+    )
+
+
+def _loader(kind: str, run: Run) -> Callable[[torch.device], Model]:
+    def loaded(device: torch.device) -> Model:
+        process = Process.from_config(run.config.diffusion).to(device)
+        if kind == "empirical":
+            return run_model(run, EmpiricalDenoiser(run.train_images().to(device), process), device)
+        return run_model(run, _population(run.config, process), device)
+
+    return loaded
+
+
+def _population(config: Config, process: Process) -> Denoiser:
+    """epsilon = -sqrt(1 - alpha_bar) times the mixture's exact score, in model space."""
+    data = config.data
+    assert data.mu is not None
+    assert data.sigma is not None
+    mu, sigma = data.scale * data.mu, data.scale * data.sigma
+
+    def epsilon(x: Tensor, t: Tensor) -> Tensor:
+        alpha_bar = process.alpha_bar[t].cpu().double()
+        score = mixture.score(x.cpu().double(), alpha_bar, mu, sigma)
+        return (-score * (1 - alpha_bar)[:, None].sqrt()).to(x)
+
+    return epsilon

@@ -1,0 +1,12 @@
+"""The pixels themselves as features: right where an image has few values."""
+
+import numpy as np
+from torch import Tensor
+
+from diffmem.metrics.features.base import Extractor, checksum
+
+
+def pixels(fit_images: Tensor) -> Extractor:
+    """The extractor fd_pixels of images like `fit_images` [N, ...]."""
+    dim = fit_images[0].numel()
+    return Extractor("fd_pixels", dim, checksum("fd_pixels", np.array([dim])), lambda rows: rows)
