@@ -13,20 +13,20 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from diffmem.theory.constants import constants
 from diffmem.theory.covariance import power_law
 from diffmem.theory.dynamics import finite_curves, limit_curves
+from diffmem.theory.model import Model
 from diffmem.theory.simulate import draw
 from diffmem.theory.spectrum import bands, density
 from diffmem.theory.timescales import time_grid
 from tests.helpers.theory_oracles import six_equations
 
-RATIOS: dict[str, Any] = {"psi_p": 8.0, "psi_n": 3.0, "t": 0.1}
+MODEL = Model(psi_p=8.0, psi_n=3.0, t=0.1)
 
 
 def seconds(function: Callable[[], object], repeats: int) -> float:
@@ -47,33 +47,30 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
 
-    whole = bands(**RATIOS).bands
+    whole = bands(MODEL).bands
     lam = np.geomspace(whole[0].low / 2, whole[-1].high * 2, args.lambdas)
-    ours = seconds(lambda: density(lam, **RATIOS), args.repeats)
+    ours = seconds(lambda: density(MODEL, lam), args.repeats)
     band = max(whole, key=lambda band: band.mass)
     some = np.linspace(band.low, band.high, args.alternative + 2)[1:-1]
-    c = constants(RATIOS["t"])
     start = time.perf_counter()
-    q = [
-        six_equations(float(one), psi_p=RATIOS["psi_p"], psi_n=RATIOS["psi_n"], c=c, mu=[1.0], weight=[1.0])[0]
-        for one in some
-    ]
+    q = [six_equations(MODEL, float(one))[0] for one in some]
     six = (time.perf_counter() - start) / args.alternative * args.lambdas
-    apart = float(np.max(np.abs(np.imag(q) / np.pi / density(some, **RATIOS) - 1)))
+    apart = float(np.max(np.abs(np.imag(q) / np.pi / density(MODEL, some) - 1)))
     print(
         f"{args.lambdas} lambda: {ours:.3f} s; six real equations: {six:.1f} s ({six / ours:.0f}x), apart {apart:.0e}"
     )
 
-    tau = time_grid(60, **RATIOS)
-    limit = seconds(lambda: limit_curves(tau, **RATIOS), args.repeats)
-    real = seconds(lambda: limit_curves(tau, **RATIOS, cov=power_law(1.0, 1024)), 1)
-    print(f"limit curves at 60 tau: {limit:.2f} s; with 1024 eigenvalues: {real:.2f} s")
-    simulated = seconds(lambda: finite_curves(draw(400, **RATIOS), tau), 1)
+    tau = time_grid(MODEL, 60)
+    limit = seconds(lambda: limit_curves(MODEL, tau), args.repeats)
+    real = replace(MODEL, cov=power_law(1.0, 1024))
+    limit_real = seconds(lambda: limit_curves(real, tau), 1)
+    print(f"limit curves at 60 tau: {limit:.2f} s; with 1024 eigenvalues: {limit_real:.2f} s")
+    simulated = seconds(lambda: finite_curves(draw(MODEL, 400), tau), 1)
     print(f"simulation at d = 400 with all tau: {simulated:.1f} s")
     if args.json:
-        found = {"density_seconds": ours, "six_equations_seconds": six, "apart": apart, "limit_seconds": limit}
-        found |= {"limit_1024_seconds": real, "simulation_seconds": simulated}
-        args.json.write_text(json.dumps(found, indent=1) + "\n")
+        table = {"density_seconds": ours, "six_equations_seconds": six, "apart": apart, "limit_seconds": limit}
+        table |= {"limit_1024_seconds": limit_real, "simulation_seconds": simulated}
+        args.json.write_text(json.dumps(table, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ TAU = r"training time $\tau$ (units of the model)"
 PARTS = {"low": ("#7a8594", "$W$ alone"), "bulk1": (MEMORIZE, "memorization"), "bulk2": (GENERALIZE, "generalization")}
 
 
-def write(name: str, table: pd.DataFrame, facts: Mapping[str, Any], folder: str | Path) -> list[Path]:
-    """Draw figure `name` and write it as PNG and SVG with its CSV and JSON into `folder`; returns the paths."""
-    paths = list(save(FIGURES[name](table, facts), table, folder, name))
+def write(figure: Figure, table: pd.DataFrame, facts: Mapping[str, Any], folder: str | Path, name: str) -> list[Path]:
+    """Write `figure` as PNG and SVG with its table as CSV and its facts as JSON into `folder`; returns the paths."""
+    paths = save(figure, table, folder, name)
     facts_path = Path(folder) / f"{name}.json"
     write_bytes(facts_path, (json.dumps(facts, indent=1) + "\n").encode(), durable=False)
     return [*paths, facts_path]
@@ -190,9 +190,6 @@ def predict(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
     right.legend(loc="upper left")
     drawing.key(figure, table.assign(width=np.nan), [])
     return figure
-
-
-FIGURES = {"spectrum": spectrum, "curves": curves, "timescales": timescales, "predict": predict}
 
 
 def _tau_axis(axes: Axes, tau: pd.Series) -> None:

@@ -3,14 +3,15 @@
 <.> is the average over them, so <X> = Tr X/d, and σ_x² = <μ>.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from diffmem.errors import InputError
+from diffmem.theory.constants import Array
 
-Array = NDArray[np.floating[Any]]
+Cov = tuple[ArrayLike, ArrayLike]  # eigenvalues [m], weights [m], as a caller gives them
 
 
 class Covariance(NamedTuple):
@@ -25,10 +26,10 @@ class Covariance(NamedTuple):
         return float(self.weights @ self.eigenvalues)
 
 
-ISOTROPIC = (np.ones(1), np.ones(1))  # Σ = I
+ISOTROPIC: Cov = (np.ones(1), np.ones(1))  # Σ = I
 
 
-def covariance(cov: tuple[ArrayLike, ArrayLike] | None) -> Covariance:
+def covariance(cov: Cov | None) -> Covariance:
     """Check (eigenvalues, weights), each [m]; None is Σ = I. Equal eigenvalues are joined, which changes nothing.
 
     Raises InputError for shapes that differ, a negative eigenvalue or weight, weights that do not sum to 1 (to 1e-9),
@@ -50,10 +51,10 @@ def covariance(cov: tuple[ArrayLike, ArrayLike] | None) -> Covariance:
             "and sum to 1 (divide them by their sum)."
         )
     distinct, place = np.unique(eigenvalues, return_inverse=True)
-    found = Covariance(distinct, np.bincount(place, weights).astype(np.float64))
-    if not found.sigma_x2 > 0:
+    sigma = Covariance(distinct, np.bincount(place, weights).astype(np.float64))
+    if not sigma.sigma_x2 > 0:
         raise InputError("cov is zero: at least one eigenvalue with a weight must be above 0.")
-    return found
+    return sigma
 
 
 def power_law(exponent: float, count: int) -> Covariance:

@@ -25,10 +25,11 @@ from numpy.typing import ArrayLike
 from scipy.interpolate import CubicSpline
 
 from diffmem.errors import InputError
-from diffmem.theory.constants import Activation
+from diffmem.theory.constants import Array
+from diffmem.theory.model import Model
 from diffmem.theory.resolvents import one_resolvent, two_resolvents
 from diffmem.theory.simulate import Draw
-from diffmem.theory.solver import Array, Complex, Point, Problem, continued, follow
+from diffmem.theory.solver import Complex, Point, continued, follow
 
 HALF_HEIGHT = 1.4  # of the contour in log z: below π/2, so that every exponential decays on it
 POINTS = (96, 192, 384, 768, 1536)  # on half of the contour
@@ -80,39 +81,28 @@ def finite_curves(draw: Draw, tau: ArrayLike) -> Curves:
     )
 
 
-def limit_curves(
-    tau: ArrayLike,
-    *,
-    psi_p: float,
-    psi_n: float,
-    t: float,
-    activation: Activation = "tanh",
-    cov: tuple[ArrayLike, ArrayLike] | None = None,
-) -> Curves:
-    """The curves at `tau` [K] for d, n, p -> ∞; `cov` is (eigenvalues [m], weights [m]), None for Σ = I.
+def limit_curves(model: Model, tau: ArrayLike) -> Curves:
+    """The curves at `tau` [K] for d, n, p -> ∞.
 
     The trapezoid rule on the contour converges geometrically: its points double until half of them give the same curves
-    to 1e-7, which is returned as `error`. Raises InputError for bad ratios, t, activation, covariance or tau, and where
-    the curves are not known to 1e-6.
+    to 1e-7, which is returned as `error`. Raises InputError for bad tau, and where the curves are not known to 1e-6.
     """
-    problem = Problem.of(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov)
     times = _checked(tau)
-    c = problem.numbers
-    contour = _contour(problem, POINTS[0])
-    curves, error = _integrals(problem, times, contour), math.inf
+    c = model.constants
+    contour = _contour(model, POINTS[0])
+    curves, error = _integrals(model, times, contour), math.inf
     for points in POINTS[1:]:
-        contour, before = _contour(problem, points, contour), curves
-        curves = _integrals(problem, times, contour)
+        contour, before = _contour(model, points, contour), curves
+        curves = _integrals(model, times, contour)
         error = float(np.max(np.abs(curves - before), initial=0.0))
         if error < 0.1 * LARGEST_ERROR:
             break
     if not error < LARGEST_ERROR:
         raise InputError(
-            f"the limit curves at psi_p={psi_p:g}, psi_n={psi_n:g}, t={t:g} are known to {error:.1e} only: "
-            "give a larger t or ratios nearer to 1."
+            f"the limit curves at {model} are known to {error:.1e} only: give a larger t or ratios nearer to 1."
         )
-    sigma_t = math.exp(-2 * t) * problem.mu + c.delta_t
-    best = 1 - c.delta_t * float(problem.weight @ (1 / sigma_t))
+    sigma_t = math.exp(-2 * model.t) * model.mu + c.delta_t
+    best = 1 - c.delta_t * float(model.weight @ (1 / sigma_t))
     return Curves(tau=times, train=curves[0], test=curves[1], best=best, delta_t=c.delta_t, error=error)
 
 
@@ -125,19 +115,19 @@ class _Contour(NamedTuple):
     point: Point
 
 
-def _contour(problem: Problem, points: int, coarser: _Contour | None = None) -> _Contour:
+def _contour(model: Model, points: int, coarser: _Contour | None = None) -> _Contour:
     """z = e^w, w on an ellipse about the logarithms of the spectrum; started from a `coarser` one if there is."""
-    c = problem.numbers
-    low, high = math.log(c.s02 / 4), math.log(1.5 * (problem.highest() + c.s02))
+    c = model.constants
+    low, high = math.log(c.s02 / 4), math.log(1.5 * (model.zeta_bound + c.s02))
     phi = (np.arange(points) + 0.5) * np.pi / points
     z = np.exp((low + high) / 2 + (high - low) / 2 * np.cos(phi) + 1j * HALF_HEIGHT * np.sin(phi))
     dw = -(high - low) / 2 * np.sin(phi) + 1j * HALF_HEIGHT * np.cos(phi)
     if coarser is None:
-        point = follow(problem, z - c.s02)
+        point = follow(model, z - c.s02)
     else:
         known = np.log(np.stack([coarser.point.theta, coarser.point.y], axis=1))
         theta, y = np.exp(CubicSpline(coarser.phi, known)(phi)).T
-        point = continued(problem, z - c.s02, Point(theta, y, np.ones(points, dtype=bool)))
+        point = continued(model, z - c.s02, Point(theta, y, np.ones(points, dtype=bool)))
     if not point.converged.all():
         raise InputError(
             f"the solver lost its branch at z = {z[~point.converged][0]:.6g} on the contour of the limit curves: "
@@ -146,15 +136,15 @@ def _contour(problem: Problem, points: int, coarser: _Contour | None = None) -> 
     return _Contour(phi, z, z * dw / (2j * points), point)
 
 
-def _integrals(problem: Problem, tau: Array, contour: _Contour) -> Array:
+def _integrals(model: Model, tau: Array, contour: _Contour) -> Array:
     """(L_train, L_test) [2, K] at tau [K]; the lower half of the contour is the conjugate of the upper."""
     _, z, weight, point = contour
-    b2 = problem.numbers.b**2
-    exponent = -2 * problem.numbers.delta_t / problem.psi_p * z[:, None] * tau
+    b2 = model.constants.b**2
+    exponent = -2 * model.constants.delta_t / model.psi_p * z[:, None] * tau
     f, twice = (-np.expm1(k * exponent) * (weight / z)[:, None] for k in (1, 2))  # [P, K]
-    s = one_resolvent(problem, point)
+    s = one_resolvent(model, point)
     lower = Point(point.theta.conj(), point.y.conj(), point.converged)
-    upper, crossed = (two_resolvents(problem, point, other) for other in (point, lower))
+    upper, crossed = (two_resolvents(model, point, other) for other in (point, lower))
     squared = 2 * np.einsum("ik,ik->k", f, upper @ f + crossed @ f.conj()).real
     return np.stack([1 + 2 * b2 * (s @ twice).real, 1 + b2 * (4 * (s @ f).real + squared)])
 

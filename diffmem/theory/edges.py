@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffmem.errors import InputError
-from diffmem.theory.solver import Array, Complex, Point, Problem, follow, system, tiles
+from diffmem.theory.constants import Array
+from diffmem.theory.model import Model
+from diffmem.theory.solver import Complex, Point, follow, system, tiles
 
 SCAN, ROUNDS, SPLIT = 400, 5, 8  # points of the first scan; times that brackets and dips are cut in SPLIT
 INSIDE = 1e-6  # |Im θ| / |θ| of a point in a band
@@ -29,36 +31,36 @@ class Support(NamedTuple):
     shares: Array
 
 
-def support(problem: Problem) -> Support:
+def support(model: Model) -> Support:
     """Every band. A lower edge of 0 is a hard edge, where the density diverges.
 
     Raises InputError where the branch was lost on the scan, a band was missed, or an edge can't be polished.
     """
-    zeta, inside, below = _scan(problem)
+    zeta, inside, below = _scan(model)
     crossing = np.flatnonzero(inside[1:] != inside[:-1])
     if not len(crossing):
-        raise InputError(f"no band was found at psi_p={problem.psi_p:g}, psi_n={problem.psi_n:g}: give other ratios.")
-    edges = _polish(problem, zeta[crossing], zeta[crossing + 1])
+        raise InputError(f"no band was found at {model}: give other ratios.")
+    edges = _polish(model, zeta[crossing], zeta[crossing + 1])
     shares = np.where(inside[crossing], below[crossing + 1], below[crossing])  # of the side in the gap
     if inside[0]:
         edges = np.concatenate([[0.0], edges])
-        shares = np.concatenate([[max(1 - (1 + problem.psi_n) / problem.psi_p, 0.0)], shares])
+        shares = np.concatenate([[max(1 - (1 + model.psi_n) / model.psi_p, 0.0)], shares])
     return Support(edges.reshape(-1, 2), shares.reshape(-1, 2))
 
 
-def share_below(problem: Problem, zeta: Array, point: Point) -> Array:
+def share_below(model: Model, zeta: Array, point: Point) -> Array:
     """The share of all eigenvalues, the atom's too, below real `zeta` [P], where the solution is `point`.
 
     -Im/π of (1/p) log det(U - z), whose limit is the function of (θ, y) that A and B make stationary:
     <log(M + θ)> + (ψ_p - 1) log θ + g/θ + ψ_n (y - log y), g = v² y - ζ, over ψ_p. Every logarithm is of a point in the
     lower half plane; in a gap all are real and count whole eigenvalues.
     """
-    c, psi_p, psi_n, theta, y = problem.numbers, problem.psi_p, problem.psi_n, point.theta, point.y
+    c, psi_p, psi_n, theta, y = model.constants, model.psi_p, model.psi_n, point.theta, point.y
     g_over_theta = (c.v2 * y - zeta) / theta
     total = (psi_p - 1) * _argument(theta) + g_over_theta.imag + psi_n * (y.imag - _argument(y))
-    for tile in tiles(problem, len(zeta)):
-        m_theta = (theta[tile] + c.b**2)[:, None] + (c.alpha * y[tile])[:, None] * problem.mu
-        total[tile] += _argument(m_theta) @ problem.weight
+    for tile in tiles(model, len(zeta)):
+        m_theta = (theta[tile] + c.b**2)[:, None] + (c.alpha * y[tile])[:, None] * model.mu
+        total[tile] += _argument(m_theta) @ model.weight
     return -total / (math.pi * psi_p)
 
 
@@ -67,24 +69,24 @@ def _argument(x: Complex) -> Array:
     return -np.abs(np.angle(x))
 
 
-def _scan(problem: Problem) -> tuple[Array, NDArray[np.bool_], Array]:
+def _scan(model: Model) -> tuple[Array, NDArray[np.bool_], Array]:
     """Points ζ [K] of the axis, dense where something happens; which lie in a band; the share of eigenvalues below."""
-    c = problem.numbers
-    lowest = 1e-7 * min(c.v2 * min(1.0, problem.psi_p / problem.psi_n), c.b**2 * problem.psi_p)
-    new = np.geomspace(lowest, 1.01 * problem.highest(), SCAN)
+    c = model.constants
+    lowest = 1e-7 * min(c.v2 * min(1.0, model.psi_p / model.psi_n), c.b**2 * model.psi_p)
+    new = np.geomspace(lowest, 1.01 * model.zeta_bound, SCAN)
     zeta, inside, weight, below = np.empty(0), np.empty(0, dtype=bool), np.empty(0), np.empty(0)
     for _ in range(ROUNDS):
-        point = follow(problem, new)
+        point = follow(model, new)
         if not point.converged.all():
             where = new[~point.converged][0] + c.s02
             raise InputError(
-                f"the bands at psi_p={problem.psi_p:g}, psi_n={problem.psi_n:g}, t={c.t:g} can't be told: the solver "
-                f"lost its branch at lambda = {where:.6g}. Move psi_p or psi_n by a percent."
+                f"the bands at {model} can't be told: the solver lost its branch at lambda = {where:.6g}. "
+                "Move psi_p or psi_n by a percent."
             )
         zeta = np.concatenate([zeta, new])
         inside = np.concatenate([inside, np.abs(point.theta.imag) > INSIDE * np.abs(point.theta)])
         weight = np.concatenate([weight, new * (1 / point.theta).imag])
-        below = np.concatenate([below, share_below(problem, new, point)])
+        below = np.concatenate([below, share_below(model, new, point)])
         order = np.argsort(zeta)
         zeta, inside, weight, below = zeta[order], inside[order], weight[order], below[order]
         edge = np.flatnonzero(inside[1:] != inside[:-1])
@@ -95,20 +97,20 @@ def _scan(problem: Problem) -> tuple[Array, NDArray[np.bool_], Array]:
         new = np.exp(np.log(zeta[left, None]) * (1 - share) + np.log(zeta[left + 1, None]) * share).ravel()
     if len(missed):
         raise InputError(
-            f"a band near lambda = {zeta[missed[0]] + c.s02:.6g} at psi_p={problem.psi_p:g}, psi_n={problem.psi_n:g} "
-            "is too narrow to be found: join eigenvalues of cov that lie that close."
+            f"a band near lambda = {zeta[missed[0]] + c.s02:.6g} at {model} is too narrow to be found: "
+            "join eigenvalues of cov that lie that close."
         )
     return zeta, inside, below
 
 
-def _polish(problem: Problem, below: Array, above: Array) -> Array:
+def _polish(model: Model, below: Array, above: Array) -> Array:
     """The edge in each bracket [E], by Newton's method with derivatives from a complex step (everything is real)."""
-    start = follow(problem, np.concatenate([below, above]))
+    start = follow(model, np.concatenate([below, above]))
     theta, y = (part.real.reshape(2, -1).mean(axis=0) for part in (start.theta, start.y))
     nothing = np.zeros(len(theta))
 
     def residual(theta: Array | np.ndarray, y: Array | np.ndarray) -> np.ndarray:
-        f = system(problem, theta + 0j, y + 0j, nothing + 0j)
+        f = system(model, theta + 0j, y + 0j, nothing + 0j)
         return np.stack([f.b, f.determinant])
 
     for _ in range(20):
@@ -119,12 +121,12 @@ def _polish(problem: Problem, below: Array, above: Array) -> Array:
         determinant = by_theta[0] * by_y[1] - by_y[0] * by_theta[1]
         theta = theta - (by_y[1] * f[0] - by_y[0] * f[1]) / determinant
         y = y - (by_theta[0] * f[1] - by_theta[1] * f[0]) / determinant
-    edge = -system(problem, theta + 0j, y + 0j, nothing + 0j).a.real
+    edge = -system(model, theta + 0j, y + 0j, nothing + 0j).a.real
     wide = above - below
     strayed = ~((edge > below - wide) & (edge < above + wide))
     if strayed.any():
         raise InputError(
-            f"an edge near lambda = {below[strayed][0] + problem.numbers.s02:g} can't be told: bands almost "
+            f"an edge near lambda = {below[strayed][0] + model.constants.s02:g} can't be told: bands almost "
             "merge. Move psi_p or psi_n by a percent."
         )
     return edge

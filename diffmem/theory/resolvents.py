@@ -12,37 +12,38 @@ alone are (docs/two_resolvent_curves.md derives them), for X = Y s(Σ) Yᵀ + κ
 and the training points add F = T_Ũ + K_Ũ T_C / (D1 D2 - K_C). Every n(.) is one matrix product over the eigenvalues.
 """
 
-from diffmem.theory.solver import Complex, Point, Problem
+from diffmem.theory.model import Model
+from diffmem.theory.solver import Complex, Point
 
 
-def one_resolvent(problem: Problem, point: Point) -> Complex:
+def one_resolvent(model: Model, point: Point) -> Complex:
     """S at P points: [P]."""
-    return _equivalent(problem, point) @ problem.weight
+    return _equivalent(model, point) @ model.weight
 
 
-def two_resolvents(problem: Problem, left: Point, right: Point) -> Complex:
+def two_resolvents(model: Model, left: Point, right: Point) -> Complex:
     """F at every pair of L points and R points: [L, R]. Exchanging the two transposes it."""
-    c, mu = problem.numbers, problem.mu
-    n_left, n_right = _equivalent(problem, left), _equivalent(problem, right)
-    n0, n1, n2 = ((n_left * (problem.weight * mu**k)) @ n_right.T for k in range(3))
+    c, mu = model.constants, model.mu
+    n_left, n_right = _equivalent(model, left), _equivalent(model, right)
+    n0, n1, n2 = ((n_left * (model.weight * mu**k)) @ n_right.T for k in range(3))
     y1, y2 = left.y[:, None], right.y[None, :]
     theta2 = left.theta[:, None] * right.theta[None, :]  # θ1 θ2
     mn2 = c.alpha**2 * y1 * y2 * n2 + c.b**2 * c.alpha * (y1 + y2) * n1 + c.b**4 * n0  # <M1 N1 M2 N2>
-    weight = 1 / (problem.psi_p - mn2)  # P
+    weight = 1 / (model.psi_p - mn2)  # P
 
     n_test, n_mu_test = c.alpha * n1 + c.b**2 * n0, c.alpha * n2 + c.b**2 * n1  # n(s), n(μ s) for Ũ: s = α μ + b²
     c_test = theta2 * n_test + c.v2 + c.s02
     c_data = theta2 * c.alpha * n1 + c.v2  # for C: s = α μ
     t_test = n_test + weight * n0 * c_test
     t_data = c.alpha * n1 + weight * n0 * c_data
-    k_test = (c.alpha * n_mu_test + weight * c_data * c_test / theta2) / problem.psi_n
-    k_data = (c.alpha**2 * n2 + weight * c_data**2 / theta2) / problem.psi_n
+    k_test = (c.alpha * n_mu_test + weight * c_data * c_test / theta2) / model.psi_n
+    k_data = (c.alpha**2 * n2 + weight * c_data**2 / theta2) / model.psi_n
     f: Complex = t_test + k_test * t_data / (1 / (y1 * y2) - k_data)
     return f
 
 
-def _equivalent(problem: Problem, point: Point) -> Complex:
+def _equivalent(model: Model, point: Point) -> Complex:
     """N(μ) = 1/(M + θ), the equivalent of Yᵀ Q Y, at P points: [P, m]."""
-    c = problem.numbers
-    n = 1 / ((point.theta + c.b**2)[:, None] + (c.alpha * point.y)[:, None] * problem.mu)
+    c = model.constants
+    n = 1 / ((point.theta + c.b**2)[:, None] + (c.alpha * point.y)[:, None] * model.mu)
     return n

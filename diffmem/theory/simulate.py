@@ -16,13 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.special import roots_hermitenorm
 
 from diffmem.errors import InputError
-from diffmem.theory.constants import ACTIVATIONS, Activation, Constants, constants
-from diffmem.theory.covariance import covariance
-from diffmem.theory.solver import Array
+from diffmem.theory.constants import ACTIVATIONS, Activation, Array, Constants, constants
+from diffmem.theory.model import Model
 
 ORDER = 5  # last Hermite term off the diagonal: the rest is O(d^-3)
 NODES = 48  # of the Gauss-Hermite rule over the noise
@@ -43,38 +41,27 @@ class Draw:
     best: float  # test loss of the true score
 
 
-def draw(
-    d: int,
-    *,
-    psi_p: float,
-    psi_n: float,
-    t: float,
-    activation: Activation = "tanh",
-    cov: tuple[ArrayLike, ArrayLike] | None = None,
-    features: str = "gaussian",
-    seed: int = 0,
-) -> Draw:
+def draw(model: Model, d: int, *, features: str = "gaussian", seed: int = 0) -> Draw:
     """One draw with p = round(psi_p d) features and n = round(psi_n d) points in d dimensions.
 
-    The d eigenvalues of Σ are taken from `cov` = (eigenvalues, weights) at the middles of d equal shares. `features` is
-    gaussian or sampled. Raises InputError for sizes below 1, other features, and as `constants` and `covariance` do.
+    The d eigenvalues of Σ are taken from the model's at the middles of d equal shares. `features` is gaussian or
+    sampled. Raises InputError for sizes below 1, other features, and where the d eigenvalues are all 0.
     """
     if features not in FEATURES:
         raise InputError(f"features={features} is neither of {', '.join(FEATURES)}.")
-    p, n = round(psi_p * d), round(psi_n * d)
+    p, n = round(model.psi_p * d), round(model.psi_n * d)
     if d < 1 or p < 1 or n < 1:
         raise InputError(f"d={d} gives p={p} features and n={n} points: each must be at least 1, so take a larger d.")
-    sigma = covariance(cov)
-    mu = sigma.eigenvalues[np.searchsorted(np.cumsum(sigma.weights) - 1e-12, (np.arange(d) + 0.5) / d)]
-    numbers = constants(t, activation=activation, sigma_x2=float(mu.mean()))
+    mu = model.mu[np.searchsorted(np.cumsum(model.weight) - 1e-12, (np.arange(d) + 0.5) / d)]
+    c = constants(model.t, activation=model.activation, sigma_x2=float(mu.mean()))  # of these d eigenvalues
     rng = np.random.default_rng(seed)
     w = rng.standard_normal((p, d)) / math.sqrt(d)
     x = rng.standard_normal((n, d)) * np.sqrt(mu)
-    sigma_t = math.exp(-2 * t) * mu + numbers.delta_t
-    make = _gaussian if features == "gaussian" else partial(_sampled, activation)
-    u, v, u_test, v_test = make(numbers, w, x, sigma_t, rng)
-    best = 1 - numbers.delta_t * float(np.mean(1 / sigma_t))
-    return Draw(u=u, v=v, u_test=u_test, v_test=v_test, psi_p=p / d, psi_n=n / d, delta_t=numbers.delta_t, best=best)
+    sigma_t = math.exp(-2 * model.t) * mu + c.delta_t
+    make = _gaussian if features == "gaussian" else partial(_sampled, model.activation)
+    u, v, u_test, v_test = make(c, w, x, sigma_t, rng)
+    best = 1 - c.delta_t * float(np.mean(1 / sigma_t))
+    return Draw(u=u, v=v, u_test=u_test, v_test=v_test, psi_p=p / d, psi_n=n / d, delta_t=c.delta_t, best=best)
 
 
 def _gaussian(

@@ -15,16 +15,14 @@ P points, m eigenvalues.
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffmem.errors import InputError
-from diffmem.theory.constants import Activation, Constants, constants
-from diffmem.theory.covariance import covariance
+from diffmem.theory.constants import Array
+from diffmem.theory.model import Model
 
-Array = NDArray[np.floating[Any]]
 Complex = NDArray[Any]  # complex128
 
 CONVERGED = 1e-13  # residual relative to the terms of each equation
@@ -40,40 +38,6 @@ ROUNDING = 1e-7  # of an imaginary part at the edge of a band
 TILE = 2**21  # complex numbers in one [P, m] array: bounds memory
 
 
-class Problem(NamedTuple):
-    """Everything the equations need: an activation's constants, the ratios and the covariance's eigenvalues."""
-
-    numbers: Constants
-    psi_p: float
-    psi_n: float
-    mu: Array  # [m]
-    weight: Array  # [m]
-
-    @classmethod
-    def of(
-        cls,
-        *,
-        psi_p: float,
-        psi_n: float,
-        t: float,
-        activation: Activation = "tanh",
-        cov: tuple[ArrayLike, ArrayLike] | None = None,
-    ) -> Self:
-        """Raises InputError for ratios that are not finite and positive, and for a bad t, activation or covariance."""
-        for name, value in (("psi_p", psi_p), ("psi_n", psi_n)):
-            if not 0 < value < math.inf:
-                raise InputError(f"{name}={value} is no ratio: give a finite number > 0, such as {name}=8.")
-        sigma = covariance(cov)
-        numbers = constants(t, activation=activation, sigma_x2=sigma.sigma_x2)
-        return cls(numbers, float(psi_p), float(psi_n), sigma.eigenvalues, sigma.weights)
-
-    def highest(self) -> float:
-        """A bound on ζ: no eigenvalue of U - s0² lies above it in the limit."""
-        c, edge = self.numbers, (1 + math.sqrt(self.psi_p)) ** 2
-        data = c.alpha * float(self.mu.max()) * edge + c.v2
-        return data * (1 + math.sqrt(self.psi_p / self.psi_n)) ** 2 + c.b**2 * edge
-
-
 class Point(NamedTuple):
     """θ and y at P points; `converged` is False where the branch was lost, and the numbers there mean nothing."""
 
@@ -82,47 +46,47 @@ class Point(NamedTuple):
     converged: NDArray[np.bool_]
 
 
-def follow(problem: Problem, zeta: ArrayLike) -> Point:
+def follow(model: Model, zeta: ArrayLike) -> Point:
     """The solution at `zeta` [P], Im ζ >= 0, not 0; on the real axis its limit from above."""
     target = np.asarray(zeta, dtype=np.complex128)
     theta, y = np.ones_like(target), np.ones_like(target)
     done = np.zeros(target.shape, dtype=bool)
     for step, left in SCHEDULES:
         lost = np.flatnonzero(~done & (np.abs(target) > NEAREST))
-        for tile in tiles(problem, len(lost)):
+        for tile in tiles(model, len(lost)):
             part = lost[tile]
-            theta[part], y[part], done[part] = _follow(problem, target[part], step, left)
+            theta[part], y[part], done[part] = _follow(model, target[part], step, left)
     return Point(theta, y, done)
 
 
-def continued(problem: Problem, zeta: Complex, guess: Point) -> Point:
+def continued(model: Model, zeta: Complex, guess: Point) -> Point:
     """The solution at `zeta` [P], Im ζ > 0, by Newton's method from `guess` [P]; by `follow` where that fails."""
-    x, _, good = _newton(problem, np.log(np.stack([guess.theta, guess.y])), zeta)
+    x, _, good = _newton(model, np.log(np.stack([guess.theta, guess.y])), zeta)
     good &= x.imag.max(axis=0) <= ROUNDING
     theta, y = np.exp(x)
     if not good.all():
-        theta[~good], y[~good], good[~good] = follow(problem, zeta[~good])
+        theta[~good], y[~good], good[~good] = follow(model, zeta[~good])
     return Point(theta, y, good)
 
 
-def tiles(problem: Problem, count: int) -> Iterator[slice]:
+def tiles(model: Model, count: int) -> Iterator[slice]:
     """Slices of `count` points whose [P, m] arrays are of bounded size."""
-    size = max(TILE // len(problem.mu), 1)
+    size = max(TILE // len(model.mu), 1)
     return (slice(start, start + size) for start in range(0, count, size))
 
 
-def _follow(problem: Problem, target: Complex, step: float, left: float) -> Point:
+def _follow(model: Model, target: Complex, step: float, left: float) -> Point:
     """Along one schedule, from far below the spectrum to each `target` [P]."""
     radius, angle = np.log(np.abs(target)), np.angle(target)
-    far = np.maximum(math.log(1e3 * problem.highest()), radius)
+    far = np.maximum(math.log(1e3 * model.zeta_bound), radius)
     place = far + 1j * math.pi  # log ζ
-    x = np.stack([far - math.log(problem.psi_p), np.zeros_like(far)]).astype(np.complex128)
-    x, tangent, good = _newton(problem, x, np.exp(place))
+    x = np.stack([far - math.log(model.psi_p), np.zeros_like(far)]).astype(np.complex128)
+    x, tangent, good = _newton(model, x, np.exp(place))
     for goal in _path(far, radius, angle, step, left):
         move = tangent * (goal - place)
         x = x + move * np.minimum(1.0, 1.5 / np.maximum(np.abs(move).max(axis=0), 1e-300))
         place = goal
-        x, tangent, converged = _newton(problem, x, np.exp(place))
+        x, tangent, converged = _newton(model, x, np.exp(place))
         good &= converged & (x.imag.max(axis=0) <= ROUNDING)
     return Point(np.exp(x[0]), np.exp(x[1]), good)
 
@@ -139,10 +103,10 @@ def _path(far: Array, radius: Array, angle: Array, step: float, left: float) -> 
     return path
 
 
-def moments(problem: Problem, theta: Complex, y: Complex) -> tuple[Complex, Complex]:
+def moments(model: Model, theta: Complex, y: Complex) -> tuple[Complex, Complex]:
     """<μ^k N> for k = 0, 1 [2, P] and <μ^k N²> for k = 0, 1, 2 [3, P]."""
-    c, mu = problem.numbers, problem.mu
-    powers = problem.weight * np.stack([np.ones_like(mu), mu, mu**2])
+    c, mu = model.constants, model.mu
+    powers = model.weight * np.stack([np.ones_like(mu), mu, mu**2])
     n = 1 / ((theta + c.b**2)[:, None] + (c.alpha * y)[:, None] * mu)
     if len(mu) == 1:  # Σ = I: a product of matrices would cost more than the numbers
         return powers[:2] * n[:, 0], powers * n[:, 0] ** 2
@@ -165,14 +129,14 @@ class _System(NamedTuple):
 
     @property
     def determinant(self) -> Complex:
-        found: Complex = self.a_theta * self.b_y - self.a_y * self.b_theta
-        return found
+        determinant: Complex = self.a_theta * self.b_y - self.a_y * self.b_theta
+        return determinant
 
 
-def system(problem: Problem, theta: Complex, y: Complex, zeta: Complex) -> _System:
+def system(model: Model, theta: Complex, y: Complex, zeta: Complex) -> _System:
     """The two equations and their derivatives, written out, at P points."""
-    c, psi_p, psi_n = problem.numbers, problem.psi_p, problem.psi_n
-    (n0, n1), (nn0, nn1, nn2) = moments(problem, theta, y)
+    c, psi_p, psi_n = model.constants, model.psi_p, model.psi_n
+    (n0, n1), (nn0, nn1, nn2) = moments(model, theta, y)
     mn = c.alpha * y * n1 + c.b**2 * n0  # <M N>
     mnn = c.alpha * y * nn1 + c.b**2 * nn0  # <M N²>
     features = c.alpha * n1 + c.v2 / theta  # Tr C Q/d
@@ -188,12 +152,12 @@ def system(problem: Problem, theta: Complex, y: Complex, zeta: Complex) -> _Syst
     )
 
 
-def _newton(problem: Problem, x: Complex, zeta: Complex) -> tuple[Complex, Complex, NDArray[np.bool_]]:
+def _newton(model: Model, x: Complex, zeta: Complex) -> tuple[Complex, Complex, NDArray[np.bool_]]:
     """x = (log θ, log y) [2, P] at ζ [P], dx/d log ζ [2, P], and where it converged; such points rest."""
     x, tangent, active = x.copy(), np.zeros_like(x), np.arange(len(zeta))
     for _ in range(MOST_STEPS):
         theta, y = np.exp(x[:, active])
-        f = system(problem, theta, y, zeta[active])
+        f = system(model, theta, y, zeta[active])
         scale = np.stack([theta, y]) * f.determinant
         tangent[:, active] = np.stack([-f.b_y, f.b_theta]) * zeta[active] / scale
         unsolved = ~((np.abs(f.a) <= CONVERGED * f.size_a) & (np.abs(f.b) <= CONVERGED * f.size_b))

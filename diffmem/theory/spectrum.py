@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffmem.errors import InputError
-from diffmem.theory.constants import Activation
+from diffmem.theory.constants import Array
 from diffmem.theory.edges import share_below, support
-from diffmem.theory.solver import Array, Complex, Problem, follow, moments, tiles
+from diffmem.theory.model import Model
+from diffmem.theory.solver import Complex, follow, moments, tiles
 
-Cov = tuple[ArrayLike, ArrayLike]
 LARGEST_RESIDUAL = 1e-9  # of every equation, relative to its largest term
 SAME = 1e-6  # a share of a band below this is rounding
 
@@ -73,89 +73,73 @@ class Bands:
         return holding if all(band.parts == (part,) for band in holding) else ()
 
 
-def solve(
-    lam: ArrayLike, *, psi_p: float, psi_n: float, t: float, activation: Activation = "tanh", cov: Cov | None = None
-) -> Solution:
+def solve(model: Model, lam: ArrayLike) -> Solution:
     """q, r, s, D at all of `lam` [P] (real: the limit from above; or complex, Im >= 0).
 
-    `cov` is (eigenvalues [m], weights [m]) of the data's covariance, None for Σ = I. A point where the branch was lost
-    or a residual is above 1e-9, and the place of the atom itself, comes back as NaN with `converged` False.
-    Raises InputError for bad ratios, t, activation, covariance, or points below the real axis.
+    A point where the branch was lost or a residual is above 1e-9, and the place of the atom itself, comes back as NaN
+    with `converged` False. Raises InputError for points that are not finite or lie below the real axis.
     """
-    problem = Problem.of(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov)
     z = np.atleast_1d(np.asarray(lam, dtype=np.complex128))
     if z.ndim != 1 or not np.isfinite(z).all() or (z.imag < 0).any():
         raise InputError("lambda must be a list of finite numbers, real or in the upper half plane.")
-    zeta = z - problem.numbers.s02
-    point = follow(problem, zeta)
-    q, d = 1 / (psi_p * point.theta), 1 / point.y
+    zeta = z - model.constants.s02
+    point = follow(model, zeta)
+    q, d = 1 / (model.psi_p * point.theta), 1 / point.y
     r, s, residual = np.empty_like(z), np.empty_like(z), np.empty(len(z))
-    for tile in tiles(problem, len(z)):
-        (n0, n1), _ = moments(problem, point.theta[tile], point.y[tile])
-        s[tile], r[tile] = n0 / psi_p, n1 / psi_p
-        residual[tile] = _residual(problem, z[tile], q[tile], r[tile], s[tile], d[tile])
+    for tile in tiles(model, len(z)):
+        (n0, n1), _ = moments(model, point.theta[tile], point.y[tile])
+        s[tile], r[tile] = n0 / model.psi_p, n1 / model.psi_p
+        residual[tile] = _residual(model, z[tile], q[tile], r[tile], s[tile], d[tile])
     converged = point.converged & (residual < LARGEST_RESIDUAL)
     q, r, s, d = (np.where(converged, part, np.nan) for part in (q, r, s, d))
     return Solution(z, q, r, s, d, residual, converged)
 
 
-def density(
-    lam: ArrayLike, *, psi_p: float, psi_n: float, t: float, activation: Activation = "tanh", cov: Cov | None = None
-) -> Array:
-    """ρ [P] at real `lam` [P], without the atom; it integrates to 1 - atom.mass. Arguments as in `solve`.
+def density(model: Model, lam: ArrayLike) -> Array:
+    """ρ [P] at real `lam` [P], without the atom; it integrates to 1 - atom.mass.
 
     Raises InputError as `solve` does, and for a λ where no solution can be trusted.
     """
-    found = solve(np.asarray(lam, dtype=np.float64), psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov)
-    _require(found.converged, found.z.real)
-    rho: Array = np.maximum(found.q.imag, 0.0) / np.pi
+    solution = solve(model, np.asarray(lam, dtype=np.float64))
+    _require(solution.converged, solution.z.real)
+    rho: Array = np.maximum(solution.q.imag, 0.0) / np.pi
     return rho
 
 
-def bulk1_limit(*, psi_p: float, psi_n: float, t: float, activation: Activation = "tanh") -> tuple[float, float]:
-    """Edges of bulk 1 for Σ = I as ψ_p, ψ_n -> ∞ at fixed ratio: s0² + v² (1 ± sqrt(ψ_p/ψ_n))².
+def bulk1_limit(model: Model) -> tuple[float, float]:
+    """Edges of bulk 1 as ψ_p, ψ_n -> ∞ at fixed ratio: s0² + v² (1 ± sqrt(ψ_p/ψ_n))², whatever Σ is.
 
     Source: Marchenko and Pastur 1967; Bonnaire et al. 2025, section 4.
     """
-    c = Problem.of(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation).numbers
-    root = math.sqrt(psi_p / psi_n)
+    c, root = model.constants, math.sqrt(model.psi_p / model.psi_n)
     return c.s02 + c.v2 * (1 - root) ** 2, c.s02 + c.v2 * (1 + root) ** 2
 
 
-def cumulative(
-    lam: ArrayLike, *, psi_p: float, psi_n: float, t: float, activation: Activation = "tanh", cov: Cov | None = None
-) -> Array:
-    """The share [P] of all eigenvalues, the atom's too, below real `lam` [P]. Arguments and errors as `density`."""
-    problem = Problem.of(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov)
+def cumulative(model: Model, lam: ArrayLike) -> Array:
+    """The share [P] of all eigenvalues, the atom's too, below real `lam` [P]. Errors as `density`."""
     z = np.atleast_1d(np.asarray(lam, dtype=np.float64))
-    zeta = z - problem.numbers.s02
-    point = follow(problem, zeta)
+    zeta = z - model.constants.s02
+    point = follow(model, zeta)
     _require(point.converged, z)
-    return share_below(problem, zeta, point)
+    return share_below(model, zeta, point)
 
 
-def atom(*, psi_p: float, psi_n: float, t: float, activation: Activation = "tanh", cov: Cov | None = None) -> Atom:
-    """The atom at s0², of mass 1 - (1 + ψ_n)/ψ_p where ψ_p > ψ_n + 1, else 0. Arguments and errors as in `solve`."""
-    problem = Problem.of(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov)
-    return _atom(problem)
+def atom(model: Model) -> Atom:
+    """The atom at s0², of mass 1 - (1 + ψ_n)/ψ_p where ψ_p > ψ_n + 1, else 0."""
+    return Atom(model.constants.s02, max(1 - (1 + model.psi_n) / model.psi_p, 0.0))
 
 
-def bands(*, psi_p: float, psi_n: float, t: float, activation: Activation = "tanh", cov: Cov | None = None) -> Bands:
-    """Every band with its edges and mass, from the equations, and what has merged. Arguments as in `solve`.
+def bands(model: Model) -> Bands:
+    """Every band with its edges and mass, from the equations, and what has merged.
 
-    Raises InputError as `solve` does, and where a band can't be told from its neighbours or is too narrow to find.
+    Raises InputError where a band can't be told from its neighbours or is too narrow to find.
     """
-    problem = Problem.of(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov)
-    found = support(problem)
+    edges, shares = support(model)
     named = [
-        Band(float(low), float(high), float(end - start), _parts(problem, start, end))
-        for (low, high), (start, end) in zip(found.edges + problem.numbers.s02, found.shares, strict=True)
+        Band(float(low), float(high), float(end - start), _parts(model, start, end))
+        for (low, high), (start, end) in zip(edges + model.constants.s02, shares, strict=True)
     ]
-    return Bands(_atom(problem), tuple(named))
-
-
-def _atom(problem: Problem) -> Atom:
-    return Atom(problem.numbers.s02, max(1 - (1 + problem.psi_n) / problem.psi_p, 0.0))
+    return Bands(atom(model), tuple(named))
 
 
 def _require(converged: NDArray[np.bool_], lam: Array) -> None:
@@ -166,13 +150,13 @@ def _require(converged: NDArray[np.bool_], lam: Array) -> None:
         )
 
 
-def _parts(problem: Problem, start: float, end: float) -> tuple[str, ...]:
+def _parts(model: Model, start: float, end: float) -> tuple[str, ...]:
     """The parts that hold the eigenvalues from share `start` to share `end` of all.
 
     G Gᵀ has rank n and W Wᵀ rank d: of the p eigenvalues min(p, n, d) feel the population, min(p, n) - d more the
     single points, min(p - n, d) more W alone; the atom has what is left.
     """
-    p, n = problem.psi_p, problem.psi_n
+    p, n = model.psi_p, model.psi_n
     shares = {"low": min(max(p - n, 0), 1) / p, "bulk1": max(min(p, n) - 1, 0) / p, "bulk2": min(p, n, 1) / p}
     parts, below = [], 1 - sum(shares.values())
     for name, share in shares.items():
@@ -182,16 +166,16 @@ def _parts(problem: Problem, start: float, end: float) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def _residual(problem: Problem, z: Complex, q: Complex, r: Complex, s: Complex, d: Complex) -> Array:
+def _residual(model: Model, z: Complex, q: Complex, r: Complex, s: Complex, d: Complex) -> Array:
     """The largest residual of the equations at the head of this module, each relative to its largest term: [P]."""
-    c, psi_p, psi_n = problem.numbers, problem.psi_p, problem.psi_n
+    c, psi_p, psi_n = model.constants, model.psi_p, model.psi_n
     ratio = psi_p / psi_n
     s_hat, r_hat = c.b**2 * psi_p + 1 / q, psi_p * c.alpha / d
-    share = 1 / (s_hat[:, None] + problem.mu * r_hat[:, None])
+    share = 1 / (s_hat[:, None] + model.mu * r_hat[:, None])
     equations = (
         (d, -np.ones_like(d), -c.alpha * ratio * r, -c.v2 * ratio * q),
-        (s, -share @ problem.weight),
-        (r, -share @ (problem.weight * problem.mu)),
+        (s, -share @ model.weight),
+        (r, -share @ (model.weight * model.mu)),
         (psi_p * (c.s02 - z), psi_p * c.v2 / d, (1 - psi_p) / q, -s / q**2),
     )
     relative = [np.abs(sum(terms)) / np.max(np.abs(terms), axis=0) for terms in equations]

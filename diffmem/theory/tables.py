@@ -1,165 +1,155 @@
 """What `diffmem theory` computes: a table for the figure, facts for the JSON file beside it, and a sentence.
 
-Each verb takes the settings and returns `Made`; nothing is drawn or written here. τ = (steps) lr/d² is in units of the
-model, p = psi_p d features and n = psi_n d points.
+Each public function is one figure, of the same name in `analysis.figures.theory`; nothing is drawn or written here.
+τ = (steps) lr/d² is in units of the model, p = psi_p d features and n = psi_n d points.
 """
 
-import dataclasses
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from diffmem.config.theory import TheoryConfig
-from diffmem.data import load, outside_test
-from diffmem.theory.covariance import Covariance, covariance, of_data, power_law
+from diffmem.theory.chosen import chosen_model, model_of_data
+from diffmem.theory.constants import Array
 from diffmem.theory.dynamics import Curves, finite_curves, limit_curves
+from diffmem.theory.model import Model
 from diffmem.theory.simulate import draw
-from diffmem.theory.solver import Problem
-from diffmem.theory.spectrum import Bands, bands, bulk1_limit, density
+from diffmem.theory.spectrum import Band, Bands, bands, bulk1_limit, density
 from diffmem.theory.timescales import Times, edge_times, loss_times, time_grid
 
-IMAGES = 16384  # of a data set, outside its test split, whose covariance is taken
+POINTS = 200  # of the density, in each band
 BINS = 30  # of the simulated histogram, in each band
 
 
 class Made(NamedTuple):
-    """The table behind the figure, what the JSON file holds, and what is said."""
+    """The table behind the figure, what the JSON file holds beside the settings, and what is said."""
 
     table: pd.DataFrame
     facts: dict[str, Any]
     sentence: str
 
 
-def spectrum(config: TheoryConfig) -> Made:
-    """Density over every band (kind density), the bands, the atom, and a histogram of simulated eigenvalues.
+class SpectrumRow(NamedTuple):
+    """Eigenvalues from low to high, which are equal for a point of the curve."""
 
-    Columns kind, part, low, high, density: eigenvalues from low to high (equal for a point of the curve).
-    """
-    model = _model(config)
-    found = bands(**model)
-    rows = []
-    for band in found.bands:
-        part = "+".join(band.parts)
-        rows.append({"kind": "band", "part": part, "low": band.low, "high": band.high, "density": band.mass})
-        share = (1 - np.cos(np.linspace(0, np.pi, 202)[1:-1])) / 2  # dense at the edges, which are square roots
-        lam = band.low * (band.high / band.low) ** share
-        rho = density(lam, **model)
-        rows += [
-            {"kind": "density", "part": part, "low": x, "high": x, "density": y} for x, y in zip(lam, rho, strict=True)
-        ]
+    kind: str  # band, density or simulation
+    part: str
+    low: float
+    high: float
+    density: float  # a share of the eigenvalues per unit of λ; of a band its whole share
+
+
+class TimesRow(NamedTuple):
+    """The times of one model. None where bands have merged, where the curve ends first, or without a closed form."""
+
+    family: str  # ratio or fixed
+    psi_p: float
+    psi_n: float
+    tau_gen: float | None  # from the edges
+    tau_mem: float | None
+    tau_mem_closed: float | None  # from the closed form of bulk 1
+    tau_gen_loss: float | None  # from the losses
+    tau_mem_loss: float | None
+
+
+def spectrum(config: TheoryConfig) -> Made:
+    """Density over every band (kind density), the bands, and a histogram of simulated eigenvalues: SpectrumRow."""
+    model = chosen_model(config)
+    limit = bands(model)
+    rows: list[SpectrumRow] = []
+    for band in limit.bands:
+        rows.append(SpectrumRow("band", _parts(band), band.low, band.high, band.mass))
+        rows.extend(_density_rows(model, band))
     if config.draws:
-        rows += _histogram(config, model, found)
-    names = [f"{'+'.join(b.parts)} [{b.low:.4g}, {b.high:.4g}] of mass {b.mass:.4g}" for b in found.bands]
-    atom = {"location": found.atom.location, "mass": found.atom.mass}
-    if found.atom.mass:
-        names.insert(0, f"an atom at {atom['location']:.4g} of mass {atom['mass']:.4g}")
-    merged = "".join(f"; {one} and {other} have merged" for one, other in found.merged)
+        rows.extend(_histogram_rows(limit, _simulated_spectra(config, model)))
     facts = {
-        "atom": atom,
-        "bands": [band._asdict() for band in found.bands],
-        "merged": [list(pair) for pair in found.merged],
+        "atom": limit.atom._asdict(),
+        "bands": [band._asdict() for band in limit.bands],
+        "merged": [list(pair) for pair in limit.merged],
     }
-    return _made(config, pd.DataFrame(rows), facts, "; ".join(names) + merged + ".")
+    return Made(pd.DataFrame(rows), facts, _said_of_bands(limit))
 
 
 def curves(config: TheoryConfig) -> Made:
     """Train and test loss in the limit (kind limit) and of simulated draws, with the times read off the limit."""
-    model = _model(config)
-    tau = time_grid(config.points, **model)
-    limit = limit_curves(tau, **model)
+    model = chosen_model(config)
+    tau = time_grid(model, config.points)
+    limit = limit_curves(model, tau)
     tables = [_curve_table(limit).assign(kind="limit", draw=-1)]
     for number in range(config.draws):
-        made = draw(config.dimensions, seed=config.seed + number, features=config.features, **model)
-        tables.append(_curve_table(finite_curves(made, tau[::4])).assign(kind="simulation", draw=number))
+        drawn = draw(model, config.dimensions, features=config.features, seed=config.seed + number)
+        tables.append(_curve_table(finite_curves(drawn, tau[::4])).assign(kind="simulation", draw=number))
     times = loss_times(limit)
     facts = {"tau_gen": times.gen, "tau_mem": times.mem, "error": limit.error, "best_test": float(limit.test.min())}
-    table = pd.concat(tables, ignore_index=True)
-    return _made(config, table, facts, f"From the losses: {_said(times)}.")
+    return Made(pd.concat(tables, ignore_index=True), facts, f"From the losses: {_said_of_times(times)}.")
 
 
 def timescales(config: TheoryConfig) -> Made:
-    """τ_gen and τ_mem against psi_n, at psi_p = psi_p_per_n psi_n (family ratio) and at fixed psi_p (family fixed).
-
-    From the edges (tau_gen, tau_mem), from the losses (with _loss), and by the closed form of bulk 1 (tau_mem_closed,
-    for an isotropic covariance). Missing where bands have merged or the curve ends first.
-    """
-    model = _model(config)
-    rows = []
-    for family, psi_p_of in (("ratio", lambda n: config.psi_p_per_n * n), ("fixed", lambda n: config.psi_p)):
-        for psi_n in sorted(config.psi_n_grid):
-            case = {**model, "psi_n": psi_n, "psi_p": psi_p_of(psi_n)}
-            edges = edge_times(**case)
-            losses = loss_times(limit_curves(time_grid(config.points, **case), **case))
-            closed = None
-            if config.covariance == "isotropic" and min(case["psi_p"], psi_n) > 1:
-                low = bulk1_limit(**{name: value for name, value in case.items() if name != "cov"})[0]
-                closed = case["psi_p"] / (Problem.of(**case).numbers.delta_t * low)
-            names = ("family", "psi_p", "psi_n", "tau_gen", "tau_mem", "tau_mem_closed", "tau_gen_loss", "tau_mem_loss")
-            values = (family, case["psi_p"], psi_n, edges.gen, edges.mem, closed, losses.gen, losses.mem)
-            rows.append(dict(zip(names, values, strict=True)))
-    table = pd.DataFrame(rows).astype({name: float for name in rows[0] if name != "family"})
-    slopes = {name: _slope(table[table["family"] == "ratio"], name) for name in ("tau_mem", "tau_gen")}
-    told = [f"{name} ~ psi_n^{slope:.3f}" for name, slope in slopes.items() if slope is not None]
-    sentence = f"At psi_p = {config.psi_p_per_n:g} psi_n, from the edges: " + (", ".join(told) or "no slope") + "."
-    return _made(config, table, {"slopes": slopes}, sentence)
+    """τ_gen and τ_mem against psi_n, at psi_p = psi_p_per_n psi_n (family ratio) and at fixed psi_p: TimesRow."""
+    model, grid = chosen_model(config), sorted(config.psi_n_grid)
+    growing = [replace(model, psi_n=psi_n, psi_p=config.psi_p_per_n * psi_n) for psi_n in grid]
+    fixed = [replace(model, psi_n=psi_n) for psi_n in grid]
+    rows = [_times_row(config, "ratio", one) for one in growing] + [_times_row(config, "fixed", one) for one in fixed]
+    table = pd.DataFrame(rows).astype({name: float for name in TimesRow._fields if name != "family"})
+    along = table[table["family"] == "ratio"]
+    slopes = {name: _slope(along, name) for name in ("tau_mem", "tau_gen")}
+    told = ", ".join(f"{name} ~ psi_n^{slope:.3f}" for name, slope in slopes.items() if slope is not None)
+    sentence = f"At psi_p = {config.psi_p_per_n:g} psi_n, from the edges: {told or 'no slope'}."
+    return Made(table, {"slopes": slopes}, sentence)
 
 
 def predict(config: TheoryConfig) -> Made:
     """Train and test curves on the covariance of `data` for each n, with τ_gen and τ_mem."""
-    sigma = _covariance(dataclasses.replace(config, covariance="data"))
-    d = config.data.d
-    tables, rows = [], []
+    model, d = model_of_data(config), config.data.d
+    tables, facts, told = [], [], []
     for n in sorted(config.n):
-        case = {**_model(config, sigma), "psi_n": n / d}
-        limit = limit_curves(time_grid(config.points, **case), **case)
+        at_n = replace(model, psi_n=n / d)
+        limit = limit_curves(at_n, time_grid(at_n, config.points))
         times = loss_times(limit)
         tables.append(_curve_table(limit).assign(n=n, psi_n=n / d, tau_gen=times.gen, tau_mem=times.mem))
-        rows.append({"n": n, "tau_gen": times.gen, "tau_mem": times.mem, "best_test": float(limit.test.min())})
-    told = "; ".join(f"n = {row['n']}: {_said(Times(row['tau_gen'], row['tau_mem']))}" for row in rows)
-    facts = {"times": rows, "d": d, "sigma_x2": sigma.sigma_x2, "largest_eigenvalue": float(sigma.eigenvalues[-1])}
+        facts.append({"n": n, "tau_gen": times.gen, "tau_mem": times.mem, "best_test": float(limit.test.min())})
+        told.append(f"n = {n}: {_said_of_times(times)}")
+    sigma = {"sigma_x2": model.constants.sigma_x2, "largest_eigenvalue": float(model.mu[-1])}
     table = pd.concat(tables, ignore_index=True).astype({"tau_gen": float, "tau_mem": float})
-    return _made(config, table, facts, f"{config.data.name}, d = {d}, psi_p = {config.psi_p:g}. {told}.")
+    sentence = f"{config.data.name}, d = {d}, psi_p = {config.psi_p:g}. {'; '.join(told)}."
+    return Made(table, {"times": facts, "d": d, **sigma}, sentence)
 
 
-VERBS = {"spectrum": spectrum, "curves": curves, "timescales": timescales, "predict": predict}
+def _density_rows(model: Model, band: Band) -> Iterable[SpectrumRow]:
+    """The density at POINTS places of a band, dense at its edges, where it is a square root."""
+    share = (1 - np.cos(np.linspace(0, np.pi, POINTS + 2)[1:-1])) / 2
+    lam = band.low * (band.high / band.low) ** share
+    for place, rho in zip(lam, density(model, lam), strict=True):
+        yield SpectrumRow("density", _parts(band), place, place, rho)
 
 
-def _model(config: TheoryConfig, sigma: Covariance | None = None) -> dict[str, Any]:
-    """The arguments that every function of the theory takes."""
-    names = ("psi_p", "psi_n", "t", "activation")
-    return {name: getattr(config, name) for name in names} | {"cov": sigma or _covariance(config)}
+def _simulated_spectra(config: TheoryConfig, model: Model) -> Array:
+    """The eigenvalues of every simulated draw, ascending: [draws, p]."""
+    seeds = range(config.seed, config.seed + config.draws)
+    draws = (draw(model, config.dimensions, features=config.features, seed=seed) for seed in seeds)
+    return np.stack([np.linalg.eigvalsh(drawn.u) for drawn in draws])
 
 
-def _covariance(config: TheoryConfig) -> Covariance:
-    if config.covariance == "levels":
-        return covariance((config.eigenvalues, config.weights))
-    if config.covariance == "power_law":
-        return power_law(config.exponent, config.count)
-    if config.covariance == "data":
-        images = outside_test(load(config.data), IMAGES).flatten(1).double().numpy()
-        return of_data(images * config.data.scale)
-    return covariance(None)
-
-
-def _histogram(config: TheoryConfig, model: dict[str, Any], found: Bands) -> list[dict[str, Any]]:
+def _histogram_rows(limit: Bands, spectra: Array) -> Iterable[SpectrumRow]:
     """Shares of simulated eigenvalues per unit of λ, without the atom's: bins even in log λ, bands widened by 5%."""
-    d = config.dimensions
-    drawn = [draw(d, seed=config.seed + k, features=config.features, **model).u for k in range(config.draws)]
-    p = len(drawn[0])
-    eigenvalues = np.concatenate([np.linalg.eigvalsh(u)[round(found.atom.mass * p) :] for u in drawn])
-    rows = []
-    for band in found.bands:
-        counts, ends = np.histogram(eigenvalues, np.geomspace(band.low / 1.05, band.high * 1.05, BINS + 1))
-        shares = counts / (p * len(drawn)) / np.diff(ends)
-        for start, end, share in zip(ends[:-1], ends[1:], shares, strict=True):
-            rows.append({"kind": "simulation", "part": "", "low": start, "high": end, "density": share})
-    return rows
+    outside_atom = spectra[:, round(limit.atom.mass * spectra.shape[1]) :]
+    for band in limit.bands:
+        counts, ends = np.histogram(outside_atom, np.geomspace(band.low / 1.05, band.high * 1.05, BINS + 1))
+        for low, high, count in zip(ends[:-1], ends[1:], counts, strict=True):
+            yield SpectrumRow("simulation", "", low, high, count / spectra.size / (high - low))
 
 
-def _curve_table(found: Curves) -> pd.DataFrame:
-    names = ("tau", "train", "test", "gen", "score_error")
-    return pd.DataFrame({name: getattr(found, name) for name in names})
+def _times_row(config: TheoryConfig, family: str, model: Model) -> TimesRow:
+    edges = edge_times(model)
+    losses = loss_times(limit_curves(model, time_grid(model, config.points)))
+    closed = None
+    if config.covariance == "isotropic" and min(model.psi_p, model.psi_n) > 1:  # where there is a bulk 1
+        low, _ = bulk1_limit(model)
+        closed = model.psi_p / (model.constants.delta_t * low)
+    return TimesRow(family, model.psi_p, model.psi_n, edges.gen, edges.mem, closed, losses.gen, losses.mem)
 
 
 def _slope(table: pd.DataFrame, name: str) -> float | None:
@@ -170,12 +160,25 @@ def _slope(table: pd.DataFrame, name: str) -> float | None:
     return float(np.polyfit(np.log(known["psi_n"]), np.log(known[name]), 1)[0])
 
 
-def _said(times: Times) -> str:
-    return ", ".join(
-        f"{name} {'not reached' if value is None else f'= {value:.4g}'}"
-        for name, value in (("tau_gen", times.gen), ("tau_mem", times.mem))
-    )
+def _curve_table(losses: Curves) -> pd.DataFrame:
+    names = ("tau", "train", "test", "gen", "score_error")
+    return pd.DataFrame({name: getattr(losses, name) for name in names})
 
 
-def _made(config: TheoryConfig, table: pd.DataFrame, facts: dict[str, Any], sentence: str) -> Made:
-    return Made(table, {"settings": dataclasses.asdict(config), **facts}, sentence)
+def _parts(band: Band) -> str:
+    return "+".join(band.parts)
+
+
+def _said_of_bands(limit: Bands) -> str:
+    atom = [f"an atom at {limit.atom.location:.4g} of mass {limit.atom.mass:.4g}"] if limit.atom.mass else []
+    held = [f"{_parts(band)} [{band.low:.4g}, {band.high:.4g}] of mass {band.mass:.4g}" for band in limit.bands]
+    merged = [f"{one} and {other} have merged" for one, other in limit.merged]
+    return "; ".join(atom + held + merged) + "."
+
+
+def _said_of_times(times: Times) -> str:
+    return f"{_said('tau_gen', times.gen)}, {_said('tau_mem', times.mem)}"
+
+
+def _said(name: str, tau: float | None) -> str:
+    return f"{name} not reached" if tau is None else f"{name} = {tau:.4g}"

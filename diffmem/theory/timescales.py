@@ -10,14 +10,13 @@ where best is the least L_test of the curve and L_test(0) = 1.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from diffmem.errors import InputError, NotReached
 from diffmem.stats.monotone import crossing_time
-from diffmem.theory.constants import Activation
+from diffmem.theory.constants import Array
 from diffmem.theory.dynamics import Curves
-from diffmem.theory.solver import Array, Problem
-from diffmem.theory.spectrum import bands
+from diffmem.theory.model import Model
+from diffmem.theory.spectrum import Bands, bands
 
 SHARE = 0.1  # of L_test(0) - best
 
@@ -29,20 +28,16 @@ class Times(NamedTuple):
     mem: float | None
 
 
-def edge_times(
-    *,
-    psi_p: float,
-    psi_n: float,
-    t: float,
-    activation: Activation = "tanh",
-    cov: tuple[ArrayLike, ArrayLike] | None = None,
-) -> Times:
-    """τ_gen and τ_mem from the edges of the bands. Arguments and errors as in `spectrum.bands`."""
-    found = bands(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov)
-    delta_t = Problem.of(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov).numbers.delta_t
-    lowest = [next(iter(found.alone(part)), None) for part in ("bulk2", "bulk1")]
-    gen, mem = (None if band is None else float(psi_p / (delta_t * band.low)) for band in lowest)
-    return Times(gen, mem)
+def edge_times(model: Model) -> Times:
+    """τ_gen and τ_mem from the edges of the bands. Errors as in `spectrum.bands`."""
+    spectrum = bands(model)
+    return Times(gen=_slowest(model, spectrum, "bulk2"), mem=_slowest(model, spectrum, "bulk1"))
+
+
+def _slowest(model: Model, spectrum: Bands, part: str) -> float | None:
+    """The training time of the least eigenvalue of `part`, where it has bands to itself."""
+    alone = spectrum.alone(part)
+    return float(model.psi_p / (model.constants.delta_t * alone[0].low)) if alone else None
 
 
 def loss_times(curves: Curves) -> Times:
@@ -53,20 +48,11 @@ def loss_times(curves: Curves) -> Times:
     return Times(gen, _first(curves.tau, curves.gen, drop, rising=True))
 
 
-def time_grid(
-    count: int,
-    *,
-    psi_p: float,
-    psi_n: float,
-    t: float,
-    activation: Activation = "tanh",
-    cov: tuple[ArrayLike, ArrayLike] | None = None,
-) -> Array:
+def time_grid(model: Model, count: int) -> Array:
     """`count` training times, log-spaced from before the fastest mode moves until after the slowest has relaxed."""
-    problem = Problem.of(psi_p=psi_p, psi_n=psi_n, t=t, activation=activation, cov=cov)
-    c = problem.numbers
-    unit = psi_p / (2 * c.delta_t)
-    return np.geomspace(0.01 * unit / (problem.highest() + c.s02), 10 * unit / c.s02, count)
+    c = model.constants
+    unit = model.psi_p / (2 * c.delta_t)
+    return np.geomspace(0.01 * unit / (model.zeta_bound + c.s02), 10 * unit / c.s02, count)
 
 
 def _first(tau: Array, loss: Array, level: float, *, rising: bool) -> float | None:

@@ -1,5 +1,6 @@
 """`diffmem theory`: what it writes, that the files hold the theory's numbers, and one sentence for bad input."""
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from diffmem.analysis.figures import theory as figures
 from diffmem.cli.main import main
+from diffmem.cli.theory import FIGURES
+from diffmem.theory import tables
 from diffmem.theory.dynamics import limit_curves
+from diffmem.theory.model import Model
 from diffmem.theory.spectrum import density
 
 SMALL = ["d=40", "draws=1", "points=20", "psi_p=4", "psi_n=2"]
@@ -29,11 +34,19 @@ def run(what: str, *overrides: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     return pd.read_csv(folder / f"{what}.csv"), json.loads((folder / f"{what}.json").read_text())
 
 
+def test_every_figure_is_computed_and_drawn_under_its_name() -> None:
+    for room in (tables, figures):
+        functions = {
+            name for name, value in inspect.getmembers(room, inspect.isfunction) if inspect.getmodule(value) == room
+        }
+        assert {name for name in functions if not name.startswith("_")} - {"write"} == set(FIGURES)
+
+
 @pytest.mark.parametrize("features", ["gaussian", "sampled"])
 def test_spectrum(features: str, empty: Path) -> None:
     table, facts = run("spectrum", *SMALL, f"features={features}")
     curve = table[table["kind"] == "density"].iloc[::50]
-    assert curve["density"].to_numpy() == pytest.approx(density(curve["low"], psi_p=4, psi_n=2, t=0.1), rel=1e-9)
+    assert curve["density"].to_numpy() == pytest.approx(density(Model(psi_p=4, psi_n=2, t=0.1), curve["low"]), rel=1e-9)
     bars = table[table["kind"] == "simulation"]
     bands = table[table["kind"] == "band"]["density"].sum()
     assert (bars["density"] * (bars["high"] - bars["low"])).sum() == pytest.approx(bands, abs=0.05)
@@ -43,7 +56,7 @@ def test_spectrum(features: str, empty: Path) -> None:
 def test_curves(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table, facts = run("curves", *SMALL, "covariance=levels")
     limit = table[table["kind"] == "limit"]
-    expected = limit_curves(limit["tau"], psi_p=4, psi_n=2, t=0.1, cov=([0.5, 1.5], [0.5, 0.5]))
+    expected = limit_curves(Model(psi_p=4, psi_n=2, t=0.1, cov=([0.5, 1.5], [0.5, 0.5])), limit["tau"])
     assert limit["test"].to_numpy() == pytest.approx(expected.test, rel=1e-9)
     simulated = table[table["kind"] == "simulation"]
     assert np.abs(simulated["train"].to_numpy() - limit["train"].to_numpy()[::4]).max() < 0.05

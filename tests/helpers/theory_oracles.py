@@ -1,18 +1,17 @@
 """Independent ways to the numbers of diffmem.theory: other equations, other methods, plain loops."""
 
 import math
-from typing import Any
 
 import mpmath  # type: ignore[import-untyped]
 import numpy as np
 from scipy.optimize import root
 
-from diffmem.theory.constants import Constants
+from diffmem.theory.model import Model
 
 
-def six_equations(lam: float, *, psi_p: float, psi_n: float, c: Constants, mu: Any, weight: Any) -> np.ndarray:
+def six_equations(model: Model, lam: float) -> np.ndarray:
     """(q, r, s) at lam + i0 from six real equations, by scipy's root, continued from a large imaginary part."""
-    mu, weight = np.asarray(mu, float), np.asarray(weight, float)
+    c, psi_p, psi_n, mu, weight = model.constants, model.psi_p, model.psi_n, model.mu, model.weight
 
     def residual(x: np.ndarray, z: complex) -> np.ndarray:
         q, r, s = x[:3] + 1j * x[3:]
@@ -27,17 +26,17 @@ def six_equations(lam: float, *, psi_p: float, psi_n: float, c: Constants, mu: A
     z = complex(lam, heights[0])
     x[:3], x[3:] = (-1 / z).real, (-1 / z).imag
     for height in heights:
-        found = root(residual, x, args=(complex(lam, height),), method="hybr", tol=1e-14)
-        x = found.x
+        x = root(residual, x, args=(complex(lam, height),), method="hybr", tol=1e-14).x
     return np.asarray(x[:3] + 1j * x[3:])
 
 
-def fixed_point(z: complex, *, psi_p: float, psi_n: float, c: Constants, mu: Any, weight: Any) -> tuple[complex, ...]:
+def fixed_point(model: Model, z: complex) -> tuple[complex, complex]:
     """(D, S) by plain damped iteration of (D, e), 25 digits: a Wishart resolvent with a fixed shift inside another."""
+    c, psi_p, psi_n = model.constants, model.psi_p, model.psi_n
     with mpmath.workdps(25):
         mp = mpmath.mpf
         alpha, b2, v2, s02 = mp(c.alpha), mp(c.b) ** 2, mp(c.v2), mp(c.s02)
-        pairs = [(mp(w), mp(m)) for w, m in zip(weight, mu, strict=True)]
+        pairs = [(mp(w), mp(m)) for w, m in zip(model.weight, model.mu, strict=True)]
         d, e, total = mpmath.mpc(1), mpmath.mpc(0), mpmath.mpc(0)
         for _ in range(5000):
             g = v2 / d + s02 - mpmath.mpc(z)
@@ -56,10 +55,9 @@ def fixed_point(z: complex, *, psi_p: float, psi_n: float, c: Constants, mu: Any
         return complex(d), complex(total)
 
 
-def isotropic_two_resolvents(
-    z1: complex, z2: complex, d1: complex, d2: complex, *, psi_p: float, psi_n: float, c: Constants
-) -> complex:
+def isotropic_two_resolvents(model: Model, z1: complex, z2: complex, d1: complex, d2: complex) -> complex:
     """F for Σ = I as integrals over the Marchenko-Pastur law of H = WᵀW/d, given D at the two points."""
+    c, psi_p, psi_n = model.constants, model.psi_p, model.psi_n
     nodes = 4000
     phi = (np.arange(nodes) + 0.5) * np.pi / nodes
     h = psi_p + 1 + 2 * math.sqrt(psi_p) * np.cos(phi)

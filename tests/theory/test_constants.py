@@ -15,8 +15,7 @@ TIMES = [1e-3, 1e-2, 0.1, 1.0, 3.0]
 
 def test_check_values() -> None:
     c = constants(0.1, activation="tanh")
-    found = (c.mu1, c.norm2, c.b, c.v2, c.s02)
-    assert found == pytest.approx(
+    assert (c.mu1, c.norm2, c.b, c.v2, c.s02) == pytest.approx(
         (0.605705509602, 0.394294490398, 0.257883519899, 0.013841453738, 0.013573872297), abs=5e-13
     )
     assert c.gamma2 == 1.0

@@ -11,9 +11,10 @@ from diffmem.errors import InputError
 from diffmem.theory.constants import constants
 from diffmem.theory.covariance import power_law
 from diffmem.theory.dynamics import Curves, finite_curves, limit_curves
+from diffmem.theory.model import Model
 from diffmem.theory.resolvents import two_resolvents
 from diffmem.theory.simulate import Draw, draw
-from diffmem.theory.solver import Problem, follow
+from diffmem.theory.solver import follow
 from diffmem.theory.timescales import time_grid
 from tests.helpers.theory_oracles import gradient_descent, isotropic_two_resolvents
 
@@ -31,17 +32,17 @@ TABLES: list[tuple[Any, list[float], list[float]]] = [
         [0.95821, 0.82688, 0.82017, 0.87145, 0.93303, 1.13728, 1.38668],
     ),
 ]
-SIMULATED: list[dict[str, Any]] = [
-    {"psi_p": 4.0, "psi_n": 1.5, "t": 0.1},
-    {"psi_p": 2.0, "psi_n": 6.0, "t": 0.03, "activation": "relu", "cov": ([0.3, 1.0, 3.0], [0.4, 0.4, 0.2])},
-    {"psi_p": 2.0, "psi_n": 0.7, "t": 0.5, "activation": "sin", "cov": ([0.0, 1.0], [0.5, 0.5])},
-    {"psi_p": 0.5, "psi_n": 2.0, "t": 0.2, "activation": "erf", "cov": ([0.25, 2.0], [0.5, 0.5])},
+SIMULATED = [
+    Model(psi_p=4, psi_n=1.5, t=0.1),
+    Model(psi_p=2, psi_n=6, t=0.03, activation="relu", cov=([0.3, 1.0, 3.0], [0.4, 0.4, 0.2])),
+    Model(psi_p=2, psi_n=0.7, t=0.5, activation="sin", cov=([0.0, 1.0], [0.5, 0.5])),
+    Model(psi_p=0.5, psi_n=2, t=0.2, activation="erf", cov=([0.25, 2.0], [0.5, 0.5])),
 ]
 
 
 @pytest.mark.parametrize(("cov", "train", "test"), TABLES)
 def test_check_values(cov: Any, train: list[float], test: list[float]) -> None:
-    curves = limit_curves(TAU, psi_p=8, psi_n=3, t=0.1, cov=cov)
+    curves = limit_curves(Model(psi_p=8, psi_n=3, t=0.1, cov=cov), TAU)
     assert curves.train == pytest.approx(train, abs=6e-6)
     assert curves.test == pytest.approx(test, abs=6e-6)
     assert curves.error < 1e-6
@@ -73,24 +74,24 @@ def test_gradient_descent_goes_the_same_way() -> None:
     exact = finite_curves(made, tau)
     offset = np.array([[(xi**2).mean() - 1], [(xi_test**2).mean() - 1]])
     expected = np.stack([exact.train, exact.test]) + offset
-    found = []
+    estimates = []
     for steps in (coarse, 2 * coarse, 4 * coarse, 8 * coarse):
         losses = gradient_descent(z, xi, z_test, xi_test, made.delta_t, end / steps, steps)
-        found.append(losses[:, :: steps // 10])
-    errors = [np.abs(losses - expected).max() for losses in found]
+        estimates.append(losses[:, :: steps // 10])
+    errors = [np.abs(losses - expected).max() for losses in estimates]
     assert errors[-2] / errors[-1] == pytest.approx(2, rel=0.05)  # Euler's method: first order in the learning rate
     for order in (1, 2, 3):  # the learning rate -> 0 by Richardson's extrapolation
-        found = [(2**order * fine - rough) / (2**order - 1) for rough, fine in itertools.pairwise(found)]
-    assert np.abs(found[0] - expected).max() < 1e-6
+        estimates = [(2**order * fine - rough) / (2**order - 1) for rough, fine in itertools.pairwise(estimates)]
+    assert np.abs(estimates[0] - expected).max() < 1e-6
 
 
-@pytest.mark.parametrize("case", SIMULATED)
-def test_simulation_agrees_within_its_error(case: dict[str, Any]) -> None:
+@pytest.mark.parametrize("model", SIMULATED)
+def test_simulation_agrees_within_its_error(model: Model) -> None:
     tau = [0.3, 3.0, 30.0, 300.0, 3000.0]
-    limit = limit_curves(tau, **case)
+    limit = limit_curves(model, tau)
     means, errors, spread = {}, {}, {}
     for d in (60, 120):
-        draws = [finite_curves(draw(d, seed=100 * d + k, **case), tau) for k in range(10)]
+        draws = [finite_curves(draw(model, d, seed=100 * d + k), tau) for k in range(10)]
         values = np.array([[c.train, c.test] for c in draws]) - np.array([limit.train, limit.test])
         means[d], errors[d] = values.mean(axis=0), values.std(axis=0, ddof=1) / math.sqrt(10)
         spread[d] = math.sqrt((values**2).mean())
@@ -100,32 +101,31 @@ def test_simulation_agrees_within_its_error(case: dict[str, Any]) -> None:
 
 
 def test_the_error_of_the_limit_is_of_order_one_over_d() -> None:
-    case, dims = SIMULATED[0], np.array([25, 50, 100, 200])
-    limit = limit_curves([30.0, 300.0], **case)
+    model, dims = SIMULATED[0], np.array([25, 50, 100, 200])
+    limit = limit_curves(model, [30.0, 300.0])
     away = []
     for d in dims:
-        draws = [finite_curves(draw(int(d), seed=k, **case), [30.0, 300.0]) for k in range(int(2000 / d))]
+        draws = [finite_curves(draw(model, int(d), seed=k), [30.0, 300.0]) for k in range(int(2000 / d))]
         away.append(math.sqrt(np.mean([(c.test - limit.test) ** 2 + (c.train - limit.train) ** 2 for c in draws])))
     assert np.polyfit(np.log(dims), np.log(away), 1)[0] == pytest.approx(-1, abs=0.2)
 
 
 @pytest.mark.parametrize(("psi_p", "psi_n"), [(8.0, 3.0), (2.0, 0.5), (0.6, 4.0)])
 def test_two_resolvents_are_the_integrals_over_marchenko_pastur(psi_p: float, psi_n: float) -> None:
-    problem = Problem.of(psi_p=psi_p, psi_n=psi_n, t=0.1, activation="erf")
+    model = Model(psi_p=psi_p, psi_n=psi_n, t=0.1, activation="erf")
     z = np.array([0.05 + 0.05j, 0.4 + 0.2j, 3.0 + 2.0j])
-    point = follow(problem, z - problem.numbers.s02)
+    point = follow(model, z - model.constants.s02)
     d = 1 / point.y
-    found = two_resolvents(problem, point, point)
+    pairs = two_resolvents(model, point, point)
     for i in range(3):
         for j in range(3):
-            expected = isotropic_two_resolvents(z[i], z[j], d[i], d[j], psi_p=psi_p, psi_n=psi_n, c=problem.numbers)
-            assert found[i, j] == pytest.approx(expected, rel=1e-8)
-    assert found == pytest.approx(found.T, rel=1e-12)
+            assert pairs[i, j] == pytest.approx(isotropic_two_resolvents(model, z[i], z[j], d[i], d[j]), rel=1e-8)
+    assert pairs == pytest.approx(pairs.T, rel=1e-12)
 
 
 def test_equal_eigenvalues_may_be_split_in_any_way() -> None:
-    one = limit_curves(TAU, psi_p=8, psi_n=3, t=0.1)
-    many = limit_curves(TAU, psi_p=8, psi_n=3, t=0.1, cov=(1 + 1e-12 * np.arange(1024), np.full(1024, 1 / 1024)))
+    split = (1 + 1e-12 * np.arange(1024), np.full(1024, 1 / 1024))
+    one, many = (limit_curves(Model(psi_p=8, psi_n=3, t=0.1, cov=cov), TAU) for cov in (None, split))
     assert many.train == pytest.approx(one.train, abs=1e-7)
     assert many.test == pytest.approx(one.test, abs=1e-7)
 
@@ -134,8 +134,8 @@ def test_equal_eigenvalues_may_be_split_in_any_way() -> None:
 @pytest.mark.parametrize("psi_n", [0.1, 2.0, 1000.0])
 @pytest.mark.parametrize("t", [1e-3, 0.1, 3.0])
 def test_curves_over_the_whole_range(psi_p: float, psi_n: float, t: float) -> None:
-    case: dict[str, Any] = {"psi_p": psi_p, "psi_n": psi_n, "t": t}
-    curves = limit_curves(np.concatenate([[0.0], time_grid(40, psi_p=psi_p, psi_n=psi_n, t=t)]), **case)
+    model = Model(psi_p, psi_n, t)
+    curves = limit_curves(model, np.concatenate([[0.0], time_grid(model, 40)]))
     assert curves.train[0] == curves.test[0] == 1
     assert (np.diff(curves.train) < 1e-7).all()  # gradient flow never climbs
     assert (curves.score_error > 0).all()  # nothing beats the true score
@@ -143,14 +143,14 @@ def test_curves_over_the_whole_range(psi_p: float, psi_n: float, t: float) -> No
 
 
 def test_a_real_spectrum_stays_cheap() -> None:
-    curves = limit_curves(TAU, psi_p=4, psi_n=2, t=0.05, cov=power_law(1.2, 1024))
+    curves = limit_curves(Model(psi_p=4, psi_n=2, t=0.05, cov=power_law(1.2, 1024)), TAU)
     assert curves.error < 1e-6
     assert (curves.score_error > 0).all()
 
 
 def test_score_error_is_the_distance_to_the_true_score() -> None:
     mu = np.array([0.5, 1.5] * 30)
-    made = draw(60, psi_p=3, psi_n=2, t=0.1, cov=TWO_LEVEL, seed=3)
+    made = draw(Model(psi_p=3, psi_n=2, t=0.1, cov=TWO_LEVEL), 60, seed=3)
     curves = finite_curves(made, [20.0])
     c = constants(0.1)
     sigma_t = math.exp(-0.2) * np.sort(mu) + c.delta_t
@@ -166,7 +166,7 @@ def test_score_error_is_the_distance_to_the_true_score() -> None:
 
 def test_sampled_features_are_averages_over_the_noise() -> None:
     d, p, n, t, noises = 12, 9, 5, 0.2, 200_000
-    made = draw(d, psi_p=p / d, psi_n=n / d, t=t, activation="relu", features="sampled", seed=1)
+    made = draw(Model(psi_p=p / d, psi_n=n / d, t=t, activation="relu"), d, features="sampled", seed=1)
     rng = np.random.default_rng(1)  # as `draw` begins
     w, x = rng.standard_normal((p, d)) / math.sqrt(d), rng.standard_normal((n, d))
     c = constants(t, activation="relu")
@@ -177,16 +177,16 @@ def test_sampled_features_are_averages_over_the_noise() -> None:
         u, v = u + z @ z.T / (noises * n), v + z @ xi.T / (noises * n)
     fresh, xi = rng.standard_normal((d, noises)), rng.standard_normal((d, noises))
     z = np.maximum(w @ (math.exp(-t) * fresh + math.sqrt(c.delta_t) * xi), 0) - c.mean
-    for found, sampled in ((made.u, u), (made.v, v), (made.u_test, z @ z.T / noises), (made.v_test, z @ xi.T / noises)):
-        assert found == pytest.approx(sampled, abs=4 * 1.5 / math.sqrt(noises))  # the products have variance below 2
+    for exact, sampled in ((made.u, u), (made.v, v), (made.u_test, z @ z.T / noises), (made.v_test, z @ xi.T / noises)):
+        assert exact == pytest.approx(sampled, abs=4 * 1.5 / math.sqrt(noises))  # the products have variance below 2
 
 
 def test_sampled_features_have_the_curves_of_the_gaussian_equivalent() -> None:
-    case: dict[str, Any] = {"psi_p": 2.0, "psi_n": 1.0, "t": 0.1}
-    limit = limit_curves([3.0, 30.0, 300.0], **case)
+    model = Model(psi_p=2, psi_n=1, t=0.1)
+    limit = limit_curves(model, [3.0, 30.0, 300.0])
     away = []
     for d in (40, 160):
-        draws = [finite_curves(draw(d, seed=k, features="sampled", **case), limit.tau) for k in range(6)]
+        draws = [finite_curves(draw(model, d, seed=k, features="sampled"), limit.tau) for k in range(6)]
         away.append(np.abs(np.mean([c.test for c in draws], axis=0) / limit.test - 1).max())
     assert away[1] < 0.5 * away[0]
     assert away[1] < 0.01
@@ -195,11 +195,11 @@ def test_sampled_features_have_the_curves_of_the_gaussian_equivalent() -> None:
 def test_bad_input() -> None:
     for tau in ([-1.0], [math.nan], [[1.0]]):
         with pytest.raises(InputError, match="tau must be"):
-            limit_curves(tau, psi_p=8, psi_n=3, t=0.1)
+            limit_curves(Model(psi_p=8, psi_n=3, t=0.1), tau)
     with pytest.raises(InputError, match="features=noisy"):
-        draw(10, psi_p=2, psi_n=2, t=0.1, features="noisy")
+        draw(Model(psi_p=2, psi_n=2, t=0.1), 10, features="noisy")
     with pytest.raises(InputError, match="n=0 points"):
-        draw(2, psi_p=2, psi_n=0.1, t=0.1)
+        draw(Model(psi_p=2, psi_n=0.1, t=0.1), 2)
 
 
 def test_gen_and_score_error_are_differences() -> None:
