@@ -1,5 +1,9 @@
 """The parts that figures share: colours, log axes with a place for 0, curves with bands, marks and labels.
 
+Letters: n training images, W base channels, τ training time in optimizer steps, t diffusion time, f_mem the share of
+generated samples that are memorized. Step 0 has no place on a log axis: it stands at the left edge, labelled 0. The
+style is set for the length of a call, so a caller's rcParams stay as they are.
+
 One colour for each n (viridis in log n, dark is small), one line style and marker for each W.
 """
 
@@ -212,14 +216,14 @@ class Point(NamedTuple):
 
 def points(table: pd.DataFrame, name: str) -> list[Point]:
     """The times `name` of all runs, at the step that bounds them where censored; runs without either are left out."""
-    found = []
+    known = []
     for row in table.to_dict("records"):
         status = row[f"{name}_status"]
         tau = row[name] if status == "reached" else row[f"{name}_last_step"]
         if status in ("reached", "right", "left") and tau > 0:
             low, high = (float(row.get(f"{name}_{end}", np.nan)) for end in ("low", "high"))
-            found.append(Point(name, row["n"], row.get("width", np.nan), float(tau), low, high, status))
-    return found
+            known.append(Point(name, row["n"], row.get("width", np.nan), float(tau), low, high, status))
+    return known
 
 
 def dodged(points: Sequence[Point]) -> list[Point]:

@@ -13,6 +13,11 @@ from diffmem.store import RunDir
 GRID = np.array([0, *sorted({round(50 * 10 ** (j / 8)) for j in range(25)})])
 
 
+def planted_share(step: Any, tau_mem: Any) -> Any:
+    """f_mem without noise: logistic in log `step`, 1/20 at `tau_mem`, so it crosses 0.05 there. Elementwise."""
+    return 1 / (1 + 19 * np.exp(-3 * (np.log(np.maximum(step, 1e-9)) - np.log(tau_mem))))
+
+
 def planted_rows(
     n: int,
     tau_mem: float,
@@ -28,11 +33,11 @@ def planted_rows(
 ) -> pd.DataFrame:
     """A run whose f_mem crosses 0.05 at `tau_mem` and whose quality crosses 1.5 `floor` at `tau_gen`.
 
-    f_mem is logistic in log step, quality `floor` plus a term that halves it at `tau_gen`. With `rng`, f_mem is
+    f_mem is `planted_share`, quality `floor` plus a term that halves it at `tau_gen`. With `rng`, f_mem is
     binomial and quality log-normal with relative `error`; without, both are the curves themselves.
     """
     log_step = np.log(np.maximum(grid, 1e-9))
-    share = 1 / (1 + 19 * np.exp(-3 * (log_step - np.log(tau_mem))))
+    share = planted_share(grid, tau_mem)
     quality = floor * (1 + 0.5 * np.exp(-2 * np.clip(log_step - np.log(tau_gen), -4, None)))
     count = np.rint(share * total) if rng is None else rng.binomial(total, share)
     if rng is not None:

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from diffmem.analysis.figures import registry
 from diffmem.analysis.figures.collapse import collapse, collapse_rows
+from diffmem.analysis.figures.files import save
 from diffmem.analysis.figures.phase import LOOKS, phase_diagram, phase_rows
 from tests.helpers.picture_tables import family
 
@@ -88,7 +88,7 @@ def test_several_widths_have_a_panel_for_each_of_a_few_steps() -> None:
 def test_phase_figure_and_table_are_saved_with_the_same_bytes(widths: tuple[int, ...], tmp_path: Path) -> None:
     phases, edges = tables(widths)
     for folder in ("a", "b"):
-        registry.save(phase_diagram(phases, edges), phase_rows(phases, edges), tmp_path / folder, "phase_diagram")
+        save(phase_diagram(phases, edges), phase_rows(phases, edges), tmp_path / folder, "phase_diagram")
     first, second = ({path.name: path.read_bytes() for path in (tmp_path / one).iterdir()} for one in ("a", "b"))
     assert first == second
     assert set(first) == {"phase_diagram.png", "phase_diagram.svg", "phase_diagram.csv"}

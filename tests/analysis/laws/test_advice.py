@@ -50,6 +50,7 @@ def test_without_censoring_it_is_the_textbooks_prediction_interval() -> None:
     assert not predict(times(NS, tau), "tau_mem", n=100, width=16).extrapolated
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", [4, 8])
 def test_intervals_cover_a_run_at_another_n_also_after_a_first_part(runs: int) -> None:
     rng = np.random.default_rng(runs)

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from diffmem.analysis.laws.collapse import Collapse, CollapseRefused, family_collapse, fit_collapse
-from diffmem.analysis.laws.scaling import laws
+from diffmem.analysis.laws.family import laws
 from diffmem.analysis.tables.family import Family
 from diffmem.analysis.times.curves import Curve, family_curves
 from diffmem.analysis.times.family import family_times
-from tests.helpers.families import GRID, planted_rows
+from tests.helpers.families import GRID, planted_rows, planted_share
 
 NS = (16, 32, 64, 128)
 
@@ -36,7 +36,7 @@ def planted(
     curves, n = [], np.repeat(ns, replicates)
     noise = rng.standard_normal(len(n)) if rng else np.zeros(len(n))
     for place, tau in enumerate(20 * n * np.exp(scatter * noise)):
-        share = 1 / (1 + 19 * (tau / np.maximum(grid, 1e-9)) ** 3)
+        share = planted_share(grid, tau)
         count = rng.binomial(total, share).astype(float) if rng else share * total
         curves.append(Curve(run=str(place), step=grid, count=count, total=np.full(len(grid), float(total)), null=0.0))
     return curves, n
@@ -72,6 +72,7 @@ def test_widths_have_their_exponent() -> None:
     assert found["beta_low"] <= -0.7 <= found["beta_high"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ns", "replicates", "last", "method"),
     [

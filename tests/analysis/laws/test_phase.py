@@ -6,16 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diffmem.analysis.laws.phase import (
-    PhaseRefused,
-    boundary,
-    boundary_words,
-    diagram,
-    phases,
-    propose_next,
-    round_steps,
-)
-from diffmem.analysis.laws.scaling import laws
+from diffmem.analysis.laws.boundary import boundary, boundary_words
+from diffmem.analysis.laws.family import laws
+from diffmem.analysis.laws.phase import PhaseRefused, diagram, phases, round_steps
+from diffmem.analysis.laws.proposal import propose_next
 
 NS = (16, 32, 64, 128, 256, 512)
 NO_LAW: dict[str, Any] = {"refused": "too little"}
@@ -135,6 +129,7 @@ def test_censored_runs_bound_the_boundary_and_do_not_place_it() -> None:
     assert nothing["status"].tolist() == ["below", "unknown"]
 
 
+@pytest.mark.slow
 def test_noisy_times_give_a_boundary_that_rises_with_step() -> None:
     rng = np.random.default_rng(0)
     steps = list(np.unique(np.geomspace(200, 9000, 40).astype(int)))
@@ -166,6 +161,7 @@ def test_a_non_monotone_pair_is_pooled() -> None:
     assert boundary(times, [500], NO_LAW)["n_star"].between(16, 32).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("replicates", "last"), [(1, 50_000.0), (3, 50_000.0), (1, 4000.0)])
 def test_intervals_of_the_boundary_cover(replicates: int, last: float) -> None:
     rng = np.random.default_rng(1)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import optimize
 from scipy import stats as scipy_stats
 
-from diffmem.analysis.laws.scaling import LawRefused, PowerLaw, fit_power_law, laws, sentence
+from diffmem.analysis.laws.family import laws, sentence
+from diffmem.analysis.laws.scaling import LawRefused, PowerLaw, fit_power_law
 from diffmem.analysis.laws.tobit import fit_tobit
 from diffmem.errors import InputError
 

@@ -12,13 +12,14 @@ from diffmem.analysis.times.curves import Curve, family_curves, loss_time, resam
 from diffmem.analysis.times.family import family_times, tau_gen, tau_mem
 from diffmem.analysis.times.tau_gen import GEN_DEFINITIONS, Level
 from diffmem.analysis.times.tau_mem import MEM_DEFINITIONS, wilson_bound
-from diffmem.analysis.times.timescale import Timescale
+from diffmem.analysis.times.timescale import never, read_off
+from diffmem.definitions import GEN_WORDS, MEM_WORDS, onset
 from diffmem.errors import InputError
 from diffmem.stats.intervals import wilson
 from tests.helpers.families import curve, planted_rows
 
 STEPS = [0, 100, 200, 400, 800, 1600]
-NEVER = Timescale("fmem_crosses", np.nan, np.nan, np.nan, "right", 1600.0, (), (), np.array([np.inf]), 1600.0)
+NEVER = never(curve(STEPS, [0] * 6), 0)
 NO_LEVEL = Level(np.array([np.nan]), None, {})
 
 
@@ -43,11 +44,16 @@ def test_onset_is_where_wilson_intervals_part() -> None:
     found = tau_mem(curve(STEPS, counts, null=(2.0, 500.0)), "fmem_onset")
     upper = wilson(2, 500)[1]
     lows = [wilson(count, 200)[0] for count in counts]
-    place = next(i for i, low in enumerate(lows) if low > upper)
+    place = next(i for i, low in enumerate(lows) if onset(low, upper))
     assert found.points == (STEPS[place - 1], STEPS[place])
     assert found.value == pytest.approx(half_way(STEPS[place - 1], lows[place - 1], lows[place], upper))
     assert tau_mem(curve(STEPS, [0, 1, 0, 1, 0, 1], null=(2.0, 500.0)), "fmem_onset").status == "right"
     assert tau_mem(curve(STEPS, counts, null=0.01), "fmem_onset").status == "refused"
+
+
+def test_every_definition_has_its_words_and_no_other() -> None:
+    assert list(MEM_WORDS) == list(MEM_DEFINITIONS)
+    assert list(GEN_WORDS) == list(GEN_DEFINITIONS)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +103,7 @@ def test_the_test_loss_reaches_a_tenth_above_its_best() -> None:
 def test_quality_settles_near_the_runs_own_best_before_memorization() -> None:
     value = np.array([9.0, 4.0, 2.0, 1.0, 1.04, 0.5])
     one = curve(STEPS, [0] * 6, quality=value, quality_low=0.99 * value, quality_high=1.01 * value)
-    memorized = Timescale("fmem_crosses", 1000.0, np.nan, np.nan, "reached", 1600.0, (), (), np.array([1000.0]), 1600.0)
+    memorized = read_off("fmem_crosses", np.array([1000.0]), 5, np.array(STEPS))
     found = tau_gen(one, "quality_settles", level=NO_LEVEL, memorization=memorized)
     assert found.value == pytest.approx(half_way(200, 2.0, 1.0, 1.05))
     assert tau_gen(one, "quality_settles", level=NO_LEVEL, memorization=NEVER).points == (800, 1600)

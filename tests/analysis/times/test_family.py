@@ -12,7 +12,7 @@ from diffmem.analysis.tables.family import Family, read_table
 from diffmem.analysis.times.curves import Curve, family_curves, resample
 from diffmem.analysis.times.family import family_times, tau_gen, tau_mem
 from diffmem.analysis.times.tau_gen import common_level
-from diffmem.analysis.times.timescale import Timescale
+from diffmem.analysis.times.timescale import Status, Timescale
 from diffmem.errors import InputError
 from diffmem.stats.intervals import wilson
 from tests.helpers.families import GRID, curve, planted_rows, write_run
@@ -27,10 +27,16 @@ def family(*tables: pd.DataFrame) -> Family:
     return Family(runs.assign(status="complete", path=None, settings=settings), rows)
 
 
-def time(status: str = "reached", value: float = 1000.0) -> Timescale:
+def time(status: Status = "reached", value: float = 1000.0) -> Timescale:
     copies = {"reached": value, "right": np.inf, "left": -np.inf, "refused": np.inf}[status]
-    number = value if status == "reached" else np.nan
-    return Timescale("fmem_crosses", number, np.nan, np.nan, status, 1600.0, (), (), np.array([copies]), 1600.0)
+    return Timescale(
+        definition="fmem_crosses",
+        status=status,
+        value=value if status == "reached" else np.nan,
+        last_step=1600.0,
+        bound=1600.0,
+        copies=np.array([copies]),
+    )
 
 
 def test_planted_times_are_read_off_a_fine_grid() -> None:
