@@ -12,6 +12,7 @@ from . import drawing
 from .curves import curves
 from .drawing import LINES, STEP, styled
 from .files import Picture
+from .law_lines import interval
 from .material import Material
 
 
@@ -65,7 +66,7 @@ def _title(fit: Mapping[str, Any]) -> str:
     lines = []
     for symbol, name, end in exponents:
         value = f"{fit[name]:.2f}".replace("-", "−")
-        lines.append(f"{symbol} = {value} {drawing.interval(fit[f'{end}low'], fit[f'{end}high'])}")
+        lines.append(f"{symbol} = {value} {interval(fit[f'{end}low'], fit[f'{end}high'])}")
     return "\n".join([*lines, f"spread (score) {fit['score']:.2f} in log time"])
 
 

@@ -12,10 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from . import drawing
-from .drawing import COLOURS, LINES, MARKERS, MUTED, STEP, SYMBOLS, Point, styled
+from . import drawing, law_lines, time_points
+from .drawing import COLOURS, LINES, MARKERS, MUTED, STEP, SYMBOLS, styled
 from .files import Picture
 from .material import Material
+from .time_points import Point
 
 Laws = Mapping[str, Mapping[str, Any]]
 SPAN = 64  # points of a law's line
@@ -30,9 +31,9 @@ def law_points(times: pd.DataFrame, laws: Laws) -> pd.DataFrame:
     """The times of every run with the law's value at its n and W (`tau_mem_law`, NaN where there is no law)."""
     out = times.sort_values(["n", "run"], ignore_index=True)
     for name in SYMBOLS:
-        if drawing.fitted(laws.get(name)):
+        if law_lines.fitted(laws.get(name)):
             width = out["width"].to_numpy(float) if "width" in out else np.full(len(out), np.nan)
-            out[f"{name}_law"] = drawing.law(laws[name], out["n"].to_numpy(float), width)
+            out[f"{name}_law"] = law_lines.law(laws[name], out["n"].to_numpy(float), width)
     return out
 
 
@@ -44,7 +45,7 @@ def times_vs_n(times: pd.DataFrame, laws: Laws) -> Figure:
     an arrow down. The window is shaded between the two laws, at the width with the most runs.
     """
     table = law_points(times, laws)
-    points = [point for name in SYMBOLS if f"{name}_status" in table for point in drawing.points(table, name)]
+    points = [point for name in SYMBOLS if f"{name}_status" in table for point in time_points.points(table, name)]
     if not points:
         return drawing.message("no time was measured in these runs")
     n, widths = table["n"].to_numpy(float), drawing.levels(table.get("width", []))
@@ -53,16 +54,16 @@ def times_vs_n(times: pd.DataFrame, laws: Laws) -> Figure:
     figure = Figure(figsize=(8.6, 5.2), layout="constrained")
     axes = figure.subplots()
     axes.set(xscale="log", yscale="log", xlabel="training images $n$", ylabel=STEP)
-    for point in drawing.dodged(points):
-        drawing.draw_point(axes, point, MARKERS[widths.index(point.width) % 6] if point.width in widths else "o")
+    for point in time_points.dodged(points):
+        time_points.draw_point(axes, point, MARKERS[widths.index(point.width) % 6] if point.width in widths else "o")
     span = np.geomspace(n.min() / 1.35, n.max() * 1.35, SPAN)
     _draw_laws(axes, fits, span, widths or [np.nan])
-    lines = {name: drawing.law(fit, span, np.full(SPAN, common)) for name, fit in fits.items()}
+    lines = {name: law_lines.law(fit, span, np.full(SPAN, common)) for name, fit in fits.items()}
     axes.set(xlim=(span[0], span[-1]), ylim=_heights(points, lines))
     drawing.n_axis(axes.xaxis, drawing.levels(n))
     drawing.log_ticks(axes.yaxis, *axes.get_ylim())
     if len(lines) == 2:
-        drawing.window(axes, span, lines["tau_gen"], lines["tau_mem"], f"$W$ = {common:g}" if len(widths) > 1 else "")
+        law_lines.window(axes, span, lines["tau_gen"], lines["tau_mem"], f"$W$ = {common:g}" if len(widths) > 1 else "")
     _label_ends(axes, points, lines, laws)
     if len(widths) > 1:
         _key_of_widths(figure, widths)
@@ -79,7 +80,7 @@ def _draw_laws(axes: Axes, fits: Laws, span: np.ndarray, widths: Sequence[float]
     """The line of each law over `span` [SPAN], one for each width."""
     for name, fit in fits.items():
         for place, width in enumerate(widths):
-            line = drawing.law(fit, span, np.full(len(span), width))
+            line = law_lines.law(fit, span, np.full(len(span), width))
             axes.plot(span, line, LINES[place % 4], color=COLOURS[name], zorder=2)
 
 
@@ -97,8 +98,8 @@ def _label_ends(axes: Axes, points: Sequence[Point], lines: Mapping[str, np.ndar
         taus = [point.tau for point in points if point.name == name]
         if taus:
             height = float(lines[name][-1]) if name in lines else max(taus)
-            labels[drawing.law_text(laws.get(name), name)] = (height, COLOURS[name])
-    drawing.end_labels(axes, labels)
+            labels[law_lines.law_text(laws.get(name), name)] = (height, COLOURS[name])
+    law_lines.end_labels(axes, labels)
 
 
 def _key_of_widths(figure: Figure, widths: Sequence[float]) -> None:

@@ -102,6 +102,12 @@ def quality_read(times: pd.DataFrame) -> str | None:
 
 
 def _record(name: str, time: Timescale) -> dict[str, object]:
-    parts = {"": time.value, "_low": time.low, "_high": time.high, "_status": time.status}
-    parts |= {"_last_step": time.last_step, "_bound": time.bound, "_definition": time.definition}
-    return {name + end: value for end, value in parts.items()}
+    return {
+        name: time.value,
+        f"{name}_low": time.low,
+        f"{name}_high": time.high,
+        f"{name}_status": time.status,
+        f"{name}_last_step": time.last_step,
+        f"{name}_bound": time.bound,
+        f"{name}_definition": time.definition,
+    }

@@ -11,12 +11,11 @@ from diffmem.analysis.figures.curves import curves
 from diffmem.analysis.figures.material import Material
 from diffmem.analysis.figures.registry import draw_all
 from diffmem.analysis.laws.collapse import family_collapse
-from diffmem.analysis.tables.family import Family
 from diffmem.analysis.times.family import family_times, quality_read
 from diffmem.compare.targets.run import best_step
 from diffmem.errors import InputError
 from diffmem.stats.intervals import wilson
-from tests.helpers.families import planted_rows
+from tests.helpers.families import as_family, planted_rows
 from tests.helpers.picture_tables import LAWS
 
 NS = (16, 32, 64, 128)
@@ -33,25 +32,20 @@ def rows() -> pd.DataFrame:
     return table.assign(f_mem_low=low, f_mem_high=high, f_mem_null_low=0.0, f_mem_null_high=0.01)
 
 
-def family(table: pd.DataFrame) -> Family:
-    runs = table.drop_duplicates("run")[["run", "n", "width", "seed", "index"]].reset_index(drop=True)
-    return Family(runs.assign(status="complete", path=None, settings=pd.Series([{}] * len(runs), dtype=object)), table)
-
-
 def first_run(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["run"] == table["run"].iloc[0]].reset_index(drop=True)
 
 
 def drawn(table: pd.DataFrame) -> set[str]:
     """The qualities of the figures, drawn with times that do not say which they were read off."""
-    times = family_times(family(table[[name for name in table if not str(name).startswith("fd_")]]), n_boot=0)
+    times = family_times(as_family(table[[name for name in table if not str(name).startswith("fd_")]]), n_boot=0)
     figure = draw_all(Material(rows=table, times=times, laws=LAWS))["memorization_and_quality"]
     return set(figure.data["quality_name"])
 
 
 READERS: dict[str, Callable[[pd.DataFrame], Any]] = {
-    "times": lambda table: family_times(family(table), n_boot=0)[["tau_gen", "quality"]].to_dict("list"),
-    "collapse": lambda table: family_collapse(family(table)),
+    "times": lambda table: family_times(as_family(table), n_boot=0)[["tau_gen", "quality"]].to_dict("list"),
+    "collapse": lambda table: family_collapse(as_family(table)),
     "curves": lambda table: curves(table)["quality"].tolist(),
     "figures": drawn,
     "best step": lambda table: best_step(first_run(table)),
@@ -65,7 +59,7 @@ def test_the_only_one_measured_is_read_by_all() -> None:
     assert READERS["curves"](table) == table["fd_pixels"].tolist()
     one = first_run(table)
     before = one[one["f_mem_low"] <= one["f_mem_null_high"]]
-    assert READERS["best step"](table) == before.loc[before["fd_pixels"].idxmin(), "step"]
+    assert READERS["best step"](table) == before["step"].iloc[int(before["fd_pixels"].argmin())]
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -85,9 +79,9 @@ def test_a_column_without_a_number_is_no_measure(reader: str) -> None:
 def test_the_chosen_one_is_in_every_figure_drawn_with_its_times() -> None:
     table = rows()
     table = table.assign(fd_other=2 * table["fd_pixels"])
-    times = family_times(family(table), n_boot=0, quality="fd_other")
+    times = family_times(as_family(table), n_boot=0, quality="fd_other")
     assert quality_read(times) == "fd_other"
-    collapsed = family_collapse(family(table), "fd_other")
+    collapsed = family_collapse(as_family(table), "fd_other")
     pictures = draw_all(Material(rows=table, times=times, laws=LAWS, collapse=collapsed))
     assert {"memorization_and_quality", "fmem_vs_step_per_n", "collapse"} <= set(pictures)
     named = [set(picture.data["quality_name"]) for picture in pictures.values() if "quality_name" in picture.data]

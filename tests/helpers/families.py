@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from diffmem.analysis.tables.family import Family
 from diffmem.analysis.times.curves import Curve
 from diffmem.store import RunDir
 
@@ -59,6 +60,14 @@ def planted_rows(
             "fd_pixels_high": quality * np.exp(1.96 * error),
         }
     )
+
+
+def as_family(*tables: pd.DataFrame) -> Family:
+    """The rows of several runs as a family that was read from nowhere."""
+    rows = pd.concat(tables, ignore_index=True)
+    runs = rows.drop_duplicates("run")[["run", "n", "width", "seed", "index"]].reset_index(drop=True)
+    settings = pd.Series([{}] * len(runs), dtype=object)
+    return Family(runs.assign(status="complete", path=None, settings=settings), rows)
 
 
 def curve(step: Sequence[int], count: Sequence[float], total: int = 200, null: Any = 0.0, **quality: Any) -> Curve:

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from diffmem.analysis.figures import drawing, registry
+from diffmem.analysis.figures import drawing, registry, time_points
 from diffmem.analysis.figures.files import Picture, render, save
+from diffmem.analysis.figures.law_lines import law
 from diffmem.analysis.figures.losses import losses
 from diffmem.analysis.figures.material import Material
 from diffmem.analysis.figures.memorization import fmem_vs_step_per_n, memorization_and_quality
@@ -149,7 +150,7 @@ def test_times_and_laws_drawn_are_those_of_the_csv(pictures: dict[str, Picture])
 
 def test_a_law_with_width_follows_its_formula() -> None:
     fit = {"alpha": 1.0, "beta": -1.0, "log_c": math.log(200.0)}
-    np.testing.assert_allclose(drawing.law(fit, np.array([10.0, 20.0]), np.array([8.0, 16.0])), [250.0, 250.0])
+    np.testing.assert_allclose(law(fit, np.array([10.0, 20.0]), np.array([8.0, 16.0])), [250.0, 250.0])
 
 
 def test_no_window_is_claimed_where_memorization_comes_first() -> None:
@@ -241,14 +242,14 @@ def test_a_figure_says_what_it_leaves_out() -> None:
     assert "no time" in words(times_vs_n(TIMES[["run", "n"]], {}))
     assert "one run tells" in words(times_vs_n(TIMES, REFUSED))
     refused = TIMES.assign(tau_mem_status="refused")  # its last step is no bound
-    assert [point.name for name in LAWS for point in drawing.points(refused, name)] == ["tau_gen"]
+    assert [point.name for name in LAWS for point in time_points.points(refused, name)] == ["tau_gen"]
 
 
 def test_widths_have_line_styles_and_replicates_stand_apart() -> None:
     rows, times = family(ns=(64, 256), widths=(8, 16), seeds=(0, 1))
     curves = fmem_vs_step_per_n(rows).axes[0].get_lines()
     assert {"-", "--"} <= {str(line.get_linestyle()) for line in curves if line.get_linewidth() > 1.5}
-    points = drawing.dodged(drawing.points(times, "tau_mem"))
+    points = time_points.dodged(time_points.points(times, "tau_mem"))
     assert len({point.n for point in points if point.width == 8}) == 4
     panels = losses(rows).axes
     assert [axes.get_title(loc="left") for axes in panels][1:3] == ["$t = 200$, $W = 8$", "$t = 50$, $W = 16$"]

@@ -17,8 +17,8 @@ from diffmem.analysis.figures.files import save
 from diffmem.analysis.figures.phase import LOOKS, phase_diagram, phase_rows
 from tests.helpers.picture_tables import family
 
-FOUND: dict[str, Any] = {"alpha": 1.02, "low": 0.9, "high": 1.14, "beta": None, "beta_low": None, "beta_high": None}
-FOUND |= {"score": 0.07, "level_low": 0.05, "level_high": 0.8}
+FIT: dict[str, Any] = {"alpha": 1.02, "low": 0.9, "high": 1.14, "beta": None, "beta_low": None, "beta_high": None}
+FIT |= {"score": 0.07, "level_low": 0.05, "level_high": 0.8}
 
 
 def words(figure: Figure) -> str:
@@ -100,8 +100,8 @@ def test_phase_figure_and_table_are_saved_with_the_same_bytes(widths: tuple[int,
 
 def test_the_collapse_is_drawn_against_scaled_time() -> None:
     rows, _ = family(ns=(32, 256), widths=(8, 16))
-    found = FOUND | {"beta": -0.9, "beta_low": -1.0, "beta_high": -0.8}
-    figure, table = collapse(rows, found), collapse_rows(rows, found)
+    fit = FIT | {"beta": -0.9, "beta_low": -1.0, "beta_high": -0.8}
+    figure, table = collapse(rows, fit), collapse_rows(rows, fit)
     expected = table["step"] / (table["n"] ** 1.02 * table["width"] ** -0.9)
     np.testing.assert_allclose(table["step_scaled"], expected, rtol=1e-12)
     assert (table["step"] > 0).all()
@@ -118,6 +118,6 @@ def test_the_collapse_is_drawn_against_scaled_time() -> None:
 
 def test_a_collapse_without_widths_names_none() -> None:
     rows, _ = family(ns=(32, 256))
-    figure = collapse(rows, FOUND)
+    figure = collapse(rows, FIT)
     assert "W^" not in words(figure)
     assert "beta" not in words(figure)

@@ -41,14 +41,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def loads(page: str) -> list[str]:
     """Whatever a browser would fetch: addresses in attributes and styles that are neither inside the page nor data."""
-    found = re.findall(r"url\(\s*['\"]?([^)'\"]*)", page) + re.findall(r"@import\s+(\S+)", page)
+    addresses = re.findall(r"url\(\s*['\"]?([^)'\"]*)", page) + re.findall(r"@import\s+(\S+)", page)
     for _, attributes in Reader(page).elements:
-        found += [
+        addresses += [
             attributes[name] for name in ("src", "href", "xlink:href", "srcset", "data", "action") if name in attributes
         ]
     return [
         address
-        for address in found
+        for address in addresses
         if not address.startswith(("#", "data:image/png;base64,", "data:image/jpeg;base64,"))
     ]
 
