@@ -45,7 +45,9 @@ def checked(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows in order of n, run and step, with every key column. Raises InputError where run, n or step is absent."""
     missing = [name for name in ("run", "n", "step") if name not in rows]
     if missing:
-        raise InputError(f"the table of rows has no column {' or '.join(missing)}: read it with analysis.table.")
+        raise InputError(
+            f"the table of rows has no column {' or '.join(missing)}: read it with analysis.tables.family.read_table."
+        )
     absent = {name: np.nan for name in KEYS if name not in rows}
     return rows.assign(**absent).sort_values(["n", "run", "step"], ignore_index=True)
 
