@@ -10,23 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from diffmem.errors import InputError
 from diffmem.files import write_bytes
 from diffmem.records import Film, SampleSheet
 from diffmem.store import RunDir
-from diffmem.version import __version__
 
-from .figures.collapse import collapse, collapse_rows
-from .figures.phase import phase_diagram, phase_rows
-from .figures.registry import Picture, draw_all, save
+from .figures import registry
+from .figures.files import Picture, save
+from .figures.material import Material
+from .figures.samples import shown_steps
 from .laws import phase
 from .laws.advice import Advice, advise, cut
 from .laws.collapse import family_collapse
-from .laws.scaling import laws, sentence
-from .pages.report import write_report
+from .laws.family import laws, sentence
+from .pages.report import Report, write_report
 from .tables.family import Family, read_table, write_metrics_csv
 from .times.family import family_times
 
@@ -111,12 +110,7 @@ def draw(fitted: Fitted, sheets: Sequence[SampleSheet], names: Sequence[str] = (
 
     Raises InputError for a name that is none of theirs, before anything is written.
     """
-    rows = fitted.family.rows
-    pictures = draw_all(rows, fitted.times, fitted.laws, sheets)
-    if "refused" not in fitted.collapse:
-        pictures["collapse"] = Picture(collapse(rows, fitted.collapse), collapse_rows(rows, fitted.collapse))
-    if fitted.diagram is not None:
-        pictures["phase_diagram"] = Picture(phase_diagram(*fitted.diagram), phase_rows(*fitted.diagram))
+    pictures = registry.draw_all(_material(fitted, sheets))
     for name in names:
         if name not in pictures:
             raise InputError(f"figure {name!r} is not one of those these runs have: {', '.join(pictures)}.")
@@ -128,7 +122,7 @@ def draw(fitted: Fitted, sheets: Sequence[SampleSheet], names: Sequence[str] = (
 
 def read_sheets(fitted: Fitted, read_sheet: SheetReader) -> list[SampleSheet]:
     """The samples to show, of runs that stored some; `read_sheet(run, step)` gives the images."""
-    return [sheet for run, step in _shown(fitted) if (sheet := read_sheet(run, step))]
+    return [sheet for run, step in shown_steps(fitted.family, fitted.times) if (sheet := read_sheet(run, step))]
 
 
 def read_films(fitted: Fitted, read_film: FilmReader) -> list[Film]:
@@ -140,35 +134,28 @@ def read_films(fitted: Fitted, read_film: FilmReader) -> list[Film]:
 def report(fitted: Fitted, read_sheet: SheetReader, read_film: FilmReader) -> Path:
     """Write the tables, the figures and the page; returns its path. The readers give sample images."""
     write_tables(fitted)
-    sheets, rows = read_sheets(fitted, read_sheet), fitted.family.rows
-    pictures = draw(fitted, sheets)
-    return write_report(
-        fitted.folder / "report.html",
+    pictures = draw(fitted, read_sheets(fitted, read_sheet))
+    page = Report(
         title=fitted.folder.resolve().name,
         sentence=fitted.sentence,
         times=fitted.times,
         laws=fitted.laws,
-        rows=rows,
-        figures={name: picture.figure for name, picture in pictures.items()},
+        rows=fitted.family.rows,
+        runs=fitted.family.runs,
+        figures=[(entry, pictures[entry.name].figure) for entry in registry.ENTRIES if entry.name in pictures],
         films=read_films(fitted, read_film),
         comparisons=[path.read_text(encoding="utf-8") for path in sorted(fitted.folder.glob("compare/*/section.html"))],
-        runs=fitted.family.runs,
         warnings=fitted.family.warnings,
-        version=__version__,
     )
+    return write_report(fitted.folder / "report.html", page)
 
 
-def _shown(fitted: Fitted) -> Sequence[tuple[Path, int]]:
-    """The (run, step) pairs whose samples are shown: smallest, middle and largest n, from quality to memorization."""
-    runs = fitted.family.runs.dropna(subset="path").sort_values(["n", "width", "seed"], kind="stable")
-    if runs.empty:
-        return []
-    places = sorted({0, len(runs) // 2, len(runs) - 1})
-    pairs = []
-    for entry in runs.iloc[places].to_dict("records"):
-        steps = fitted.family.rows.loc[fitted.family.rows["run"] == entry["run"], "step"].tolist()
-        time = fitted.times.set_index("run").loc[entry["run"]]
-        wanted = [value for value in (time["tau_gen"], time["tau_mem"]) if pd.notna(value)]
-        chosen = {steps[int(np.abs(np.array(steps) - value).argmin())] for value in wanted}
-        pairs += [(Path(entry["path"]), step) for step in sorted({steps[len(steps) // 3], *chosen, steps[-1]})]
-    return pairs
+def _material(fitted: Fitted, sheets: Sequence[SampleSheet]) -> Material:
+    return Material(
+        rows=fitted.family.rows,
+        times=fitted.times,
+        laws=fitted.laws,
+        collapse=None if "refused" in fitted.collapse else fitted.collapse,
+        diagram=fitted.diagram,
+        sheets=sheets,
+    )

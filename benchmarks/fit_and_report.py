@@ -127,14 +127,14 @@ def main() -> None:
     print(f"{args.runs} runs x {args.checkpoints} checkpoints: fit {fit:.1f} s; fit, figures and report {whole:.1f} s")
     print(f"report.html: {size:.1f} MB")
     if args.json:
-        found = {
+        record = {
             "law_seconds": ours,
             "scipy_seconds": scipy,
             "fit_seconds": fit,
             "report_seconds": whole,
             "page_mb": size,
         }
-        args.json.write_text(json.dumps(found | {"settings": {**vars(args), "json": str(args.json)}}, indent=1) + "\n")
+        args.json.write_text(json.dumps(record | {"settings": {**vars(args), "json": str(args.json)}}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

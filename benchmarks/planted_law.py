@@ -2,7 +2,8 @@
 
     python -m benchmarks.planted_law [--bootstraps 2000]
 
-From the repository's root. The families are those of tests/test_planted_law.py, which runs the same with 300.
+From the repository's root. The families are those of tests/helpers/planted_law.py, and
+tests/analysis/test_planted_law.py runs the same with 300.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import time
 import numpy as np
 
 from diffmem.analysis.laws.scaling import fit_power_law
-from tests.analysis.test_planted_law import ALPHA, BETA, DRAWS, WIDTH, N, read_times
+from tests.helpers.planted_law import ALPHA, BETA, DRAWS, WIDTH, N, read_times
 
 
 def main() -> None:

@@ -1,13 +1,16 @@
 """The parts that figures share: colours, log axes with a place for 0, curves with bands, marks and labels.
 
+Letters: n training images, W base channels, τ training time in optimizer steps, t diffusion time, f_mem the share of
+generated samples that are memorized. Step 0 has no place on a log axis: it stands at the left edge, labelled 0. The
+style is set for the length of a call, so a caller's rcParams stay as they are.
+
 One colour for each n (viridis in log n, dark is small), one line style and marker for each W.
 """
 
 import functools
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
@@ -16,7 +19,6 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 P = ParamSpec("P")
@@ -155,132 +157,3 @@ def mark_time(
         axes.plot(ends, [height, height], "-|", color=colour, linewidth=1.3, markersize=8, zorder=4)
     marker = "D" if name == "tau_mem" else "o"
     axes.plot(tau, height, marker, color=colour, markerfacecolor="white", markeredgewidth=1.6, markersize=6, zorder=5)
-
-
-def arrow(axes: Axes, x: float, y: float, rise: float, colour: str) -> None:
-    """An arrow from (x, y), `rise` points up or down: the time lies somewhere there."""
-    shape = {"arrowstyle": "<|-", "color": colour, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 4}
-    axes.annotate("", xy=(x, y), xytext=(0, rise), textcoords="offset points", arrowprops=shape)
-
-
-def law(fit: Mapping[str, Any], n: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """exp(log C) n^α W^β; β = 0 where the law has none."""
-    beta = fit.get("beta")
-    scale = np.zeros(len(n)) if beta is None or not np.isfinite(beta) else beta * np.log(width)
-    return np.exp(fit["log_c"] + fit["alpha"] * np.log(n) + scale)
-
-
-def fitted(fit: Mapping[str, Any] | None) -> bool:
-    """Whether there is a law to draw: fitted, and not refused."""
-    return bool(fit and not fit.get("refused") and {"alpha", "log_c"} <= fit.keys() and np.isfinite(fit["alpha"]))
-
-
-def law_text(fit: Mapping[str, Any] | None, name: str) -> str:
-    """The law in symbols with its intervals, or why there is none."""
-    symbol = SYMBOLS[name]
-    if not fitted(fit):
-        reason = (fit or {}).get("refused") or "not fitted"
-        return f"{symbol}: no law\n" + textwrap.fill(str(reason).replace("$", r"\$"), 24, max_lines=6)
-    assert fit is not None
-    lines = [rf"{symbol} $\propto\ n^{{{fit['alpha']:.2f}}}$"]
-    beta = fit.get("beta")
-    if beta is not None and np.isfinite(beta):
-        lines[0] += rf" $W^{{{beta:.2f}}}$"
-    lines.append(rf"$\alpha$ {interval(fit.get('low'), fit.get('high'))}")
-    if fit.get("beta_low") is not None:
-        lines.append(rf"$\beta$ {interval(fit.get('beta_low'), fit.get('beta_high'))}")
-    return "\n".join(lines)
-
-
-def interval(low: Any, high: Any) -> str:
-    if low is None or high is None or not np.isfinite([low, high]).all():
-        return "without interval"
-    return f"in [{low:.2f}, {high:.2f}] (95%)".replace("-", "−")
-
-
-class Point(NamedTuple):
-    """One time of one run: reached, or a bound (status right or left)."""
-
-    name: str
-    n: float
-    width: float
-    tau: float
-    low: float
-    high: float
-    status: str
-
-
-def points(table: pd.DataFrame, name: str) -> list[Point]:
-    """The times `name` of all runs, at the step that bounds them where censored; runs without either are left out."""
-    found = []
-    for row in table.to_dict("records"):
-        status = row[f"{name}_status"]
-        tau = row[name] if status == "reached" else row[f"{name}_last_step"]
-        if status in ("reached", "right", "left") and tau > 0:
-            low, high = (float(row.get(f"{name}_{end}", np.nan)) for end in ("low", "high"))
-            found.append(Point(name, row["n"], row.get("width", np.nan), float(tau), low, high, status))
-    return found
-
-
-def dodged(points: Sequence[Point]) -> list[Point]:
-    """Points that would hide each other (same name and n, heights within 30%) side by side, in the order of W."""
-    piles: list[list[Point]] = []
-    for point in sorted(points, key=lambda p: (p.name, p.n, p.tau)):
-        last = piles[-1][-1] if piles else None
-        if last and (last.name, last.n) == (point.name, point.n) and point.tau < 1.3 * last.tau:
-            piles[-1].append(point)
-        else:
-            piles.append([point])
-    out = []
-    for pile in piles:
-        apart = min(0.06, 0.36 / len(pile))
-        for i, point in enumerate(sorted(pile, key=lambda p: p.width)):
-            out.append(point._replace(n=point.n * np.exp(apart * (i - (len(pile) - 1) / 2))))
-    return out
-
-
-def draw_point(axes: Axes, point: Point, marker: str) -> None:
-    """A filled mark with its interval, or an open one with an arrow where the time is only bounded."""
-    colour, reached = COLOURS[point.name], point.status == "reached"
-    if reached:
-        low, high = (end if np.isfinite(end) and end > 0 else point.tau for end in (point.low, point.high))
-        axes.plot([point.n, point.n], [low, high], color=colour, linewidth=1.6, alpha=0.8, zorder=3)
-        if np.isposinf(point.high):
-            arrow(axes, point.n, point.tau, 20, colour)
-    else:
-        arrow(axes, point.n, point.tau, 24 if point.status == "right" else -24, colour)
-    face = colour if reached else "white"
-    axes.plot(
-        point.n, point.tau, marker, color=colour, markerfacecolor=face, markeredgewidth=1.6, markersize=7, zorder=4
-    )
-
-
-def window(axes: Axes, n: np.ndarray, start: np.ndarray, end: np.ndarray, note: str) -> None:
-    """Shade the training times between `start` and `end` [n], and name the three regions where there is room."""
-    axes.fill_between(n, start, end, where=list(end > start), color="#2f9e6e", alpha=0.15, linewidth=0, zorder=1)
-    low, high = np.log(axes.get_ylim())
-    height = np.log(end / start) / (high - low)
-    place = int(np.argmax(height[:58]))  # clear of the right edge
-    if height[place] > 0.12:
-        text, align = f"stop here {note}".strip(), "right" if place > 32 else "left"
-        middle = float(np.sqrt(start[place] * end[place]))
-        style: dict[str, Any] = {"color": "#1d7a53", "fontsize": 12, "fontweight": "bold", "ha": align, "va": "center"}
-        halo = [withStroke(linewidth=3, foreground="#e0efe9")]
-        axes.text(float(n[place]), middle, text, path_effects=halo, zorder=6, **style)
-    for (x, y), text, align in (((0.02, 0.97), "memorizes", "top"), ((0.98, 0.03), "still learning", "bottom")):
-        side = "left" if x < 0.5 else "right"
-        axes.text(x, y, text, transform=axes.transAxes, color=MUTED, ha=side, va=align)
-
-
-def end_labels(axes: Axes, labels: Mapping[str, tuple[float, str]]) -> None:
-    """Texts (-> height, colour) right of the axes at their heights, moved apart where they would overlap."""
-    low, high = np.log(axes.get_ylim())
-    ordered = sorted(labels.items(), key=lambda item: item[1][0])
-    places = [(np.log(y) - low) / (high - low) for _, (y, _) in ordered]
-    need = 0.058 * max(text.count("\n") + 1 for text, _ in ordered)  # of the axes' height, for the tallest text
-    for i in range(1, len(places)):
-        if places[i] - places[i - 1] < need:
-            middle = np.clip((places[i] + places[i - 1]) / 2, need / 2, 1 - need / 2)
-            places[i - 1 : i + 1] = [middle - need / 2, middle + need / 2]
-    for place, (text, (_, colour)) in zip(places, ordered, strict=True):
-        axes.annotate(text, (1.015, place), xycoords="axes fraction", color=colour, va="center", ha="left")

@@ -14,9 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from ..laws.phase import PHASES, boundary_words
+from ..laws.boundary import boundary_words
+from ..laws.phase import PHASES
 from . import drawing
 from .drawing import GENERALIZE, MEMORIZE, MUTED, STEP, styled
+from .files import Picture
+from .material import Material
 
 PANELS = 4
 LOOKS: dict[str, dict[str, Any]] = {
@@ -29,6 +32,13 @@ LOOKS: dict[str, dict[str, Any]] = {
 LINE = "#1d2633"
 
 
+def draw(material: Material) -> Picture | None:
+    """The figure `phase_diagram`, where the runs have one."""
+    if material.diagram is None:
+        return None
+    return Picture(phase_diagram(*material.diagram), phase_rows(*material.diagram))
+
+
 def phase_rows(phases: pd.DataFrame, boundary: pd.DataFrame) -> pd.DataFrame:
     """The table behind the figure: the phase of every run, and n* at its step and width as `boundary_*` columns."""
     names = {name: f"boundary_{name}" for name in ("low", "high", "status")}
@@ -37,7 +47,7 @@ def phase_rows(phases: pd.DataFrame, boundary: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def phase_diagram(phases: pd.DataFrame, boundary: pd.DataFrame) -> Figure:
-    """`phases` and `boundary` are the tables of those names in `analysis.phase`."""
+    """`phases` and `boundary` are the tables of those names in `laws.phase` and `laws.boundary`."""
     steps, widths = drawing.levels(phases["step"]), drawing.levels(phases["width"])
     if len(widths) == 1:
         figure = Figure(figsize=(8.6, 1.6 + 0.42 * len(steps)), layout="constrained")
@@ -76,8 +86,8 @@ def _draw_panel(axes: Axes, phases: pd.DataFrame, boundary: pd.DataFrame, rows: 
     known = [(places[row[rows]], row) for row in boundary.to_dict("records")]
     for place, row in known:
         _draw_boundary(axes, np.log(edges[[0, -1]]), place, row)
-    found = [(np.log(row["n_star"]), place) for place, row in sorted(known, key=lambda one: one[0])]
-    axes.plot(*zip(*found, strict=True), color=LINE, linewidth=1.2, alpha=0.6, zorder=4)
+    line = [(np.log(row["n_star"]), place) for place, row in sorted(known, key=lambda one: one[0])]
+    axes.plot(*zip(*line, strict=True), color=LINE, linewidth=1.2, alpha=0.6, zorder=4)
     axes.set(xlim=np.log(edges[[0, -1]]), ylim=(-0.5, len(places) - 0.5), xlabel="training images $n$")
     every = -(-len(n) // 12)
     axes.set_xticks(np.log(n[::every]), [f"{one:,.0f}" for one in n[::every]])

@@ -18,7 +18,7 @@ from diffmem.files import write_bytes
 
 from . import drawing
 from .drawing import COLOURS, GENERALIZE, MEMORIZE, MUTED, SYMBOLS, styled
-from .registry import save
+from .files import save
 
 TAU = r"training time $\tau$ (units of the model)"
 PARTS = {"low": ("#7a8594", "$W$ alone"), "bulk1": (MEMORIZE, "memorization"), "bulk2": (GENERALIZE, "generalization")}

@@ -95,15 +95,15 @@ def advise(family: Family, times: pd.DataFrame, run: str) -> Advice:
     others = times[times["run"] != run]
     step = int(family.rows.loc[family.rows["run"] == run, "step"].max())
     why: list[str] = []
-    found: dict[str, Prediction | None] = {"tau_mem": None, "tau_gen": None}
-    for name in found:
+    ahead: dict[str, Prediction | None] = {"tau_mem": None, "tau_gen": None}
+    for name in ahead:
         if own[f"{name}_status"] == "right":
             try:
                 after = float(own[f"{name}_bound"])
-                found[name] = predict(others, name, n=own["n"], width=own["width"], after=after)
+                ahead[name] = predict(others, name, n=own["n"], width=own["width"], after=after)
             except LawRefused as refusal:
                 why.append(f"{name} cannot be predicted: {refusal}")
-    mem, memorized = found["tau_mem"], own["tau_mem_status"] in ("reached", "left")
+    mem, memorized = ahead["tau_mem"], own["tau_mem_status"] in ("reached", "left")
     verdict = "unknown"
     if memorized:
         verdict = "memorizes"
@@ -116,7 +116,7 @@ def advise(family: Family, times: pd.DataFrame, run: str) -> Advice:
         checkpoint=_last_before(family, own) if memorized else None,
         times={str(name): value for name, value in own.items()},
         mem=mem,
-        gen=found["tau_gen"],
+        gen=ahead["tau_gen"],
         why=tuple(why),
         scores=leave_one_n_out(others),
     )

@@ -79,16 +79,8 @@ def fit_collapse(
     rises = [_rise(curve) for curve in curves]
     rising = np.array([rise[0] < THETA <= rise[-1] for rise in rises], dtype=bool)
     n_rising = int(rising.sum())
-    if n_rising <= k:
-        raise CollapseRefused(
-            f"{n_rising} of {len(curves)} curves rise through {THETA:g} of their range, and a collapse with {k - 1} "
-            f"exponent{'s' if k > 2 else ''} needs {k + 1} that do"
-        )
-    if not identified(runs, rising, np.ones((1, len(runs))))[0]:
-        raise CollapseRefused(
-            f"the {n_rising} curves that rise have {len(set(runs[rising, 1]))} distinct n"
-            f"{' and widths that vary along with n' if k == 3 else ''}, which leaves the exponents open"
-        )
+    if why := _why_refused(runs, rising):
+        raise CollapseRefused(why)
     top = min(rise[-1] for rise, passes in zip(rises, rising, strict=True) if passes)
     level = expit(np.linspace(logit(THETA), logit(min(top, 1 - THETA)), LEVELS))
     y, censored = _passing_times(curves, rises, level)  # [N L]
@@ -137,24 +129,40 @@ def family_collapse(family: Family, quality: str | None = None, n_boot: int = 20
     kept = [curve for curve, use in zip(curves, used, strict=True) if use]
     runs = family.runs[used]
     try:
-        found = fit_collapse(kept, n=runs["n"], width=runs["width"], n_boot=n_boot, seed=seed)
+        fit = fit_collapse(kept, n=runs["n"], width=runs["width"], n_boot=n_boot, seed=seed)
     except CollapseRefused as refusal:
         return {"n_runs": len(kept), "refused": str(refusal)}
-    with_width = math.isfinite(found.beta)
+    with_width = math.isfinite(fit.beta)
     return {
-        "alpha": found.alpha,
-        "low": found.alpha_low,
-        "high": found.alpha_high,
-        "beta": found.beta if with_width else None,
-        "beta_low": found.beta_low if with_width else None,
-        "beta_high": found.beta_high if with_width else None,
-        "score": found.score,
-        "level_low": found.level_low,
-        "level_high": found.level_high,
-        "n_runs": found.n_runs,
-        "n_rising": found.n_rising,
-        "method": found.method,
+        "alpha": fit.alpha,
+        "low": fit.alpha_low,
+        "high": fit.alpha_high,
+        "beta": fit.beta if with_width else None,
+        "beta_low": fit.beta_low if with_width else None,
+        "beta_high": fit.beta_high if with_width else None,
+        "score": fit.score,
+        "level_low": fit.level_low,
+        "level_high": fit.level_high,
+        "n_runs": fit.n_runs,
+        "n_rising": fit.n_rising,
+        "method": fit.method,
     }
+
+
+def _why_refused(runs: Array, rising: NDArray[np.bool_]) -> str:
+    """Why the `rising` of the runs [N, k] are too little for a collapse; empty where they are enough."""
+    (number, k), n_rising = runs.shape, int(rising.sum())
+    if n_rising <= k:
+        return (
+            f"{n_rising} of {number} curves rise through {THETA:g} of their range, and a collapse with {k - 1} "
+            f"exponent{'s' if k > 2 else ''} needs {k + 1} that do"
+        )
+    if identified(runs, rising, np.ones((1, number)))[0]:
+        return ""
+    return (
+        f"the {n_rising} curves that rise have {len(set(runs[rising, 1]))} distinct n"
+        f"{' and widths that vary along with n' if k == 3 else ''}, which leaves the exponents open"
+    )
 
 
 def _usable(curve: Curve) -> bool:

@@ -94,7 +94,7 @@ def leave_one_n_out(times: pd.DataFrame, name: str = "tau_mem") -> pd.DataFrame:
     for run in times[times[f"{name}_status"] == "reached"].to_dict("records"):
         others = times[times["n"] != run["n"]]
         try:
-            found = predict(others, name, n=run["n"], width=run["width"])
+            made = predict(others, name, n=run["n"], width=run["width"])
         except LawRefused:
             continue
         rows.append(
@@ -103,11 +103,11 @@ def leave_one_n_out(times: pd.DataFrame, name: str = "tau_mem") -> pd.DataFrame:
                 "n": run["n"],
                 "width": run["width"],
                 "observed": run[name],
-                "predicted": found.value,
-                "low": found.low,
-                "high": found.high,
-                "covered": found.low <= run[name] <= found.high,
-                "factor": found.value / run[name],
+                "predicted": made.value,
+                "low": made.low,
+                "high": made.high,
+                "covered": made.low <= run[name] <= made.high,
+                "factor": made.value / run[name],
             }
         )
     columns = ["run", "n", "width", "observed", "predicted", "low", "high", "covered", "factor"]

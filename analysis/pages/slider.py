@@ -10,7 +10,6 @@ import hashlib
 import io
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,11 @@ from PIL import Image
 
 from diffmem.records import Film
 
-from ..figures.curves import curves, quality_of
+from ..figures.curves import curves
+from ..times.family import quality_read
+from .markup import FOLDER, data_url
 
-SCRIPT = Path(__file__).with_name("html") / "slider.js"
+SCRIPT = FOLDER / "slider.js"
 STRIPS_BYTES = 9_000_000  # of all strips together; base64 adds a third
 LARGEST = 64  # pixels of an image's side in a strip
 SHOWN = 48  # its side on the page, about
@@ -34,7 +35,7 @@ def slider(films: Sequence[Film], rows: pd.DataFrame, times: pd.DataFrame) -> di
 
     `rows` is the family's table and `times` one row a run, as for the figures.
     """
-    table = curves(rows, quality_of(times))
+    table = curves(rows, quality_read(times))
     labels = {"step": "step", "step_per_n": "step/n"}
     if "f_mem" in table:
         labels["f_mem"] = "f_mem"
@@ -146,19 +147,15 @@ def _strip(film: Film, limit: int) -> str:
     picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels).reduce(factor)
     content = _encoded(picture, "PNG")
     if len(content) <= limit:
-        return _data_url("png", content)
+        return data_url("png", content)
     for quality in (90, 75, 50, 25):
         content = _encoded(picture, "JPEG", quality=quality, subsampling=0)
         if len(content) <= limit:
             break
-    return _data_url("jpeg", content)
+    return data_url("jpeg", content)
 
 
 def _encoded(picture: Image.Image, form: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format=form, **options)
     return buffer.getvalue()
-
-
-def _data_url(form: str, content: bytes) -> str:
-    return f"data:image/{form};base64,{base64.b64encode(content).decode()}"

@@ -16,11 +16,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from diffmem.definitions import QUALITY
 from diffmem.errors import InputError
 from diffmem.stats.intervals import wilson
 from diffmem.study_folder import parse
 
 SAMPLES = 10_000  # of the study
+FID_COLUMN = f"{QUALITY}inception"
 FMEM, FID = "Memorization/fraction_memorized.txt", "FID/FID_*.txt"
 
 
@@ -95,10 +97,10 @@ def _quality(fids: pd.DataFrame) -> pd.DataFrame:
     """Mean over the test subsets [steps, subsets] and its 95% interval."""
     count, mean = fids.count(axis=1), fids.mean(axis=1)
     half = stdtrit(np.maximum(count - 1, 1), 0.975) * fids.std(axis=1) / np.sqrt(count)
-    out = pd.DataFrame({"fd_inception": mean})
+    out = pd.DataFrame({FID_COLUMN: mean})
     if (count > 1).any():
-        out["fd_inception_low"], out["fd_inception_high"] = mean - half, mean + half
-    return out.dropna(subset="fd_inception")
+        out[f"{FID_COLUMN}_low"], out[f"{FID_COLUMN}_high"] = mean - half, mean + half
+    return out.dropna(subset=FID_COLUMN)
 
 
 def _numbers(file: Path, names: list[str]) -> pd.DataFrame:

@@ -59,8 +59,8 @@ class Draws:
 
 def loss_time(rows: pd.DataFrame, t: int | None = None) -> int | None:
     """The diffusion time at which losses are read: `t`, or the smallest in the table; None where there is none."""
-    found = [re.fullmatch(r"loss_test_t(\d+)", str(name)) for name in rows]
-    have = [int(match[1]) for match in found if match and f"loss_train_t{match[1]}" in rows]
+    matches = [re.fullmatch(r"loss_test_t(\d+)", str(name)) for name in rows]
+    have = [int(match[1]) for match in matches if match and f"loss_train_t{match[1]}" in rows]
     if t is not None and t not in have:
         known = ", ".join(map(str, sorted(have))) or "none"
         raise InputError(f"loss_t={t}: the table has no losses at that diffusion time; it has {known}.")
@@ -130,9 +130,6 @@ def _curve(run: str, rows: pd.DataFrame, quality: str | None, loss_t: int | None
         raise InputError(
             f"{quality} of run {run} is not positive at step {step}: times of quality need a distance above 0."
         )
-    ends = (
-        (None, None) if quality is None else (column(f"{quality}_low", gaps=True), column(f"{quality}_high", gaps=True))
-    )
     return Curve(
         run=run,
         step=rows["step"].to_numpy(np.int64),
@@ -140,8 +137,8 @@ def _curve(run: str, rows: pd.DataFrame, quality: str | None, loss_t: int | None
         total=column("f_mem_total"),
         null=null,
         quality=value,
-        quality_low=ends[0],
-        quality_high=ends[1],
+        quality_low=column(quality and f"{quality}_low", gaps=True),
+        quality_high=column(quality and f"{quality}_high", gaps=True),
         loss_train=column(f"loss_train_t{loss_t}"),
         loss_test=column(f"loss_test_t{loss_t}"),
         loss_t=loss_t,

@@ -95,7 +95,19 @@ def family_times(
     return pd.DataFrame(records)
 
 
+def quality_read(times: pd.DataFrame) -> str | None:
+    """The measure of quality that a table of `family_times` was read off; None where it does not say."""
+    named = times["quality"].dropna() if "quality" in times else pd.Series(dtype=object)
+    return str(named.iloc[0]) if len(named) else None
+
+
 def _record(name: str, time: Timescale) -> dict[str, object]:
-    parts = {"": time.value, "_low": time.low, "_high": time.high, "_status": time.status}
-    parts |= {"_last_step": time.last_step, "_bound": time.bound, "_definition": time.definition}
-    return {name + end: value for end, value in parts.items()}
+    return {
+        name: time.value,
+        f"{name}_low": time.low,
+        f"{name}_high": time.high,
+        f"{name}_status": time.status,
+        f"{name}_last_step": time.last_step,
+        f"{name}_bound": time.bound,
+        f"{name}_definition": time.definition,
+    }

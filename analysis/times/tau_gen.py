@@ -76,10 +76,10 @@ def quality_reaches(curve: Curve, level: Level, memorization: Timescale, draws: 
     if np.isnan(level.values[0]):
         note = "no common level: no run reached tau_mem and none has settled; train longer, or give a level"
         return refused("quality_reaches", curve, len(level.values), note)
-    found = _comes_to("quality_reaches", level.values, curve, memorization, draws)
-    return (
-        replace(found, notes=(*found.notes, "this run sets the common level")) if level.set_by == curve.run else found
-    )
+    time = _comes_to("quality_reaches", level.values, curve, memorization, draws)
+    if level.set_by != curve.run:
+        return time
+    return replace(time, notes=(*time.notes, "this run sets the common level"))
 
 
 def quality_settles(curve: Curve, level: Level, memorization: Timescale, draws: Draws) -> Timescale:
@@ -96,17 +96,18 @@ def quality_argmin(curve: Curve, level: Level, memorization: Timescale, draws: D
     best = np.where(counts, draws.quality, np.inf).argmin(axis=1)  # [1 + B]
     last = counts.sum(axis=1) - 1
     times = np.where(best == 0, -np.inf, np.where(best == last, np.inf, curve.step[best]))
-    found = read_off("quality_argmin", times, int(best[0]), curve.step[counts[0]], ())
-    return replace(found, points=(int(curve.step[best[0]]),))
+    time = read_off("quality_argmin", times, int(best[0]), curve.step[counts[0]])
+    return replace(time, points=(int(curve.step[best[0]]),))
 
 
 def loss_reaches(curve: Curve, level: Level, memorization: Timescale, draws: Draws) -> Timescale:
     _, test = losses(curve)
     if curve.step[0] != 0:
         return refused("loss_reaches", curve, 1 + draws.n_boot, "no loss at step 0, from which its fall is measured")
-    found = crossing_times(curve.step, test, test.min() + GAP * (test[0] - test.min()), rising=False, stays=True)
+    crossing = crossing_times(curve.step, test, test.min() + GAP * (test[0] - test.min()), rising=False, stays=True)
     notes = (f"losses at t = {curve.loss_t}",)
-    return read_off("loss_reaches", np.full(1 + draws.n_boot, found.time[0]), int(found.after[0]), curve.step, notes)
+    copies = np.full(1 + draws.n_boot, crossing.time[0])
+    return read_off("loss_reaches", copies, int(crossing.after[0]), curve.step, notes)
 
 
 GEN_DEFINITIONS: dict[str, Callable[[Curve, Level, Timescale, Draws], Timescale]] = {
@@ -132,11 +133,11 @@ def _comes_to(name: str, level: Array, curve: Curve, memorization: Timescale, dr
     counts = _until(curve, memorization)  # [1 + B, K]; later points are neither reached nor broken
     at = np.where(np.isnan(level), 0.0, level)
     value = np.where(counts, draws.quality, np.inf)
-    found = crossing_times(curve.step, value, at, rising=False, stays=~counts | (draws.low <= at[:, None]))
+    crossing = crossing_times(curve.step, value, at, rising=False, stays=~counts | (draws.low <= at[:, None]))
     notes: tuple[str, ...] = ()
     if curve.quality_low is None:
         notes += ("the rows hold no interval of quality: no interval of tau_gen",)
-    return read_off(name, found.time, int(found.after[0]), curve.step[counts[0]], notes)
+    return read_off(name, crossing.time, int(crossing.after[0]), curve.step[counts[0]], notes)
 
 
 def _settled(curve: Curve) -> bool:
@@ -153,8 +154,6 @@ def _why_left_out(curve: Curve, memorization: Timescale) -> str:
         return "its tau_mem is refused"
     if memorization.status == "left":
         return "it memorizes from the first point on"
-    return (
-        ""
-        if memorization.status == "reached" or _settled(curve)
-        else "it did not reach tau_mem, and its last three qualities do not agree"
-    )
+    if memorization.status == "reached" or _settled(curve):
+        return ""
+    return "it did not reach tau_mem, and its last three qualities do not agree"

@@ -37,17 +37,17 @@ def fmem_crosses(curve: Curve, draws: Draws) -> Timescale:
         return refused("fmem_crosses", curve, len(null), why)
     level = risen(null)
     share = count / total  # [1 + B, K]
-    found = crossing_times(curve.step, isotonic(share, total), level)
-    after = np.arange(len(curve.step)) >= found.after[:, None]
+    crossing = crossing_times(curve.step, isotonic(share, total), level)
+    after = np.arange(len(curve.step)) >= crossing.after[:, None]
     excess = share - level[:, None]
     # Wilson's lower bound is above the level where the score test rejects it
     sure = excess > Z * np.sqrt(np.outer(level * (1 - level), 1 / total))
     held = ((after & (excess > 0)).sum(axis=1) >= 2) | (after & sure).any(axis=1)
-    times = np.where(held, found.time, np.inf)
+    times = np.where(held, crossing.time, np.inf)
     notes = _dips(curve)
-    if np.isfinite(found.time[0]) and not held[0]:
+    if np.isfinite(crossing.time[0]) and not held[0]:
         notes += (f"above the level at step {curve.step[-1]} only, and not surely: not counted as reached",)
-    time = read_off("fmem_crosses", times, int(found.after[0]), curve.step, notes)
+    time = read_off("fmem_crosses", times, int(crossing.after[0]), curve.step, notes)
     return replace(time, bound=_latest_reached(curve, share[0], float(level[0]))) if time.status == "right" else time
 
 
@@ -58,8 +58,9 @@ def fmem_onset(curve: Curve, draws: Draws) -> Timescale:
     size = curve.null[1]
     upper = wilson_bound(null * size, size, above=True)
     lower = wilson_bound(count, total, above=False)
-    found = crossing_times(curve.step, lower, np.nextafter(upper, 1), stays=True)
-    return read_off("fmem_onset", found.time, int(found.after[0]), curve.step, _dips(curve))
+    least = np.nextafter(upper, 1)  # of the heights at which `definitions.onset` holds
+    crossing = crossing_times(curve.step, lower, least, stays=True)
+    return read_off("fmem_onset", crossing.time, int(crossing.after[0]), curve.step, _dips(curve))
 
 
 def fmem_half(curve: Curve, draws: Draws) -> Timescale:
@@ -71,9 +72,9 @@ def fmem_half(curve: Curve, draws: Draws) -> Timescale:
     low, high = (wilson_bound(count[0, -2:], total[-2:], above=above) for above in (False, True))
     level = share[:, -2:].mean(axis=1) / 2
     flat = len(curve.step) > 1 and low.max() <= high.min()
-    found = crossing_times(curve.step, isotonic(share, total), level)
+    crossing = crossing_times(curve.step, isotonic(share, total), level)
     if flat and level[0] > risen(null[0]):
-        return read_off("fmem_half", found.time, int(found.after[0]), curve.step, _dips(curve))
+        return read_off("fmem_half", crossing.time, int(crossing.after[0]), curve.step, _dips(curve))
     still = "f_mem still changes between the last two points" if not flat else "f_mem has not left its null"
     return read_off("fmem_half", np.full(len(null), np.inf), 0, curve.step, (f"no plateau: {still}",))
 
@@ -82,18 +83,19 @@ def loss_gap(curve: Curve, draws: Draws) -> Timescale:
     train, test = losses(curve)
     if curve.step[0] != 0:
         return refused("loss_gap", curve, 1 + draws.n_boot, "no loss at step 0, from which the gap is measured")
-    found = crossing_times(curve.step, test - train, GAP * (test[0] - test.min()), stays=True)
+    crossing = crossing_times(curve.step, test - train, GAP * (test[0] - test.min()), stays=True)
     notes = (f"losses at t = {curve.loss_t}",)
-    return read_off("loss_gap", np.full(1 + draws.n_boot, found.time[0]), int(found.after[0]), curve.step, notes)
+    copies = np.full(1 + draws.n_boot, crossing.time[0])
+    return read_off("loss_gap", copies, int(crossing.after[0]), curve.step, notes)
 
 
 def overfit_onset(curve: Curve, draws: Draws) -> Timescale:
     _, test = losses(curve)
     least = int(test.argmin())
-    time = np.inf if least == len(test) - 1 else -np.inf if least == 0 else float(curve.step[least])
+    at = np.inf if least == len(test) - 1 else -np.inf if least == 0 else float(curve.step[least])
     notes = (f"losses at t = {curve.loss_t}",)
-    found = read_off("overfit_onset", np.full(1 + draws.n_boot, time), least, curve.step, notes)
-    return replace(found, points=(int(curve.step[least]),))
+    time = read_off("overfit_onset", np.full(1 + draws.n_boot, at), least, curve.step, notes)
+    return replace(time, points=(int(curve.step[least]),))
 
 
 MEM_DEFINITIONS: dict[str, Callable[[Curve, Draws], Timescale]] = {

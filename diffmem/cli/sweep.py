@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_adaptively(plans: "list[Plan]", arguments: argparse.Namespace) -> "list[RunResult]":
-    from diffmem.analysis.laws import phase
+    from diffmem.analysis.laws import proposal
     from diffmem.analysis.tables.family import read_table
     from diffmem.analysis.times.family import family_times
     from diffmem.sweep import adaptive
@@ -61,8 +61,8 @@ def _run_adaptively(plans: "list[Plan]", arguments: argparse.Namespace) -> "list
 
     runs, step = adaptive.budget(plans, arguments.runs), adaptive.boundary_step(plans, arguments.step)
 
-    def choose(candidates: Sequence[adaptive.Point], number: int) -> phase.Proposal:
+    def choose(candidates: Sequence[adaptive.Point], number: int) -> proposal.Proposal:
         times = family_times(read_table(plans[0].run.path.parent), n_boot=0)
-        return phase.propose_next(times, candidates, step=step, number=number)
+        return proposal.propose_next(times, candidates, step=step, number=number)
 
     return adaptive.run_adaptively(plans, choose, runs, Progress, lambda line: print(line, flush=True))

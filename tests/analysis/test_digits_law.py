@@ -30,9 +30,9 @@ def test_the_laws_are_those_of_the_readme(fitted: Fitted) -> None:
 
 
 def test_the_collapse_agrees_with_the_law(fitted: Fitted) -> None:
-    found = family_collapse(fitted.family)
-    assert found["low"] <= fitted.laws["tau_mem"]["alpha"] <= found["high"]
-    assert found["alpha"] == pytest.approx(fitted.laws["tau_mem"]["alpha"], abs=0.05)
+    fit = family_collapse(fitted.family)
+    assert fit["low"] <= fitted.laws["tau_mem"]["alpha"] <= fit["high"]
+    assert fit["alpha"] == pytest.approx(fitted.laws["tau_mem"]["alpha"], abs=0.05)
 
 
 def test_predictions_are_as_good_as_the_readme_says(fitted: Fitted) -> None:

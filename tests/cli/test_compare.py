@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from diffmem.analysis.pages import compare as compare_page
+from diffmem.analysis.pages.compare_words import p_words
 from diffmem.cli.main import main
-from tests.analysis.pages.test_report import EVIL, Reader
 from tests.helpers.compare_targets import noise_images, trained
+from tests.helpers.pages import EVIL, Reader
 
 FILES = {
     *("table.csv", "samples.parquet", "pairs.csv", "copied.csv", "denoising.csv", "ranks.csv", "correlations.csv"),
@@ -158,4 +158,4 @@ def test_help_says_what_best_means(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(("p", "words"), [(0.5, "p = 0.5"), (0.0123, "p = 0.012"), (1e-9, "p < 0.0001")])
 def test_p_in_words(p: float, words: str) -> None:
-    assert compare_page.p_words(p) == words
+    assert p_words(p) == words

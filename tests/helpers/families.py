@@ -7,10 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from diffmem.analysis.tables.family import Family
 from diffmem.analysis.times.curves import Curve
 from diffmem.store import RunDir
 
 GRID = np.array([0, *sorted({round(50 * 10 ** (j / 8)) for j in range(25)})])
+
+
+def planted_share(step: Any, tau_mem: Any) -> Any:
+    """f_mem without noise: logistic in log `step`, 1/20 at `tau_mem`, so it crosses 0.05 there. Elementwise."""
+    return 1 / (1 + 19 * np.exp(-3 * (np.log(np.maximum(step, 1e-9)) - np.log(tau_mem))))
 
 
 def planted_rows(
@@ -28,11 +34,11 @@ def planted_rows(
 ) -> pd.DataFrame:
     """A run whose f_mem crosses 0.05 at `tau_mem` and whose quality crosses 1.5 `floor` at `tau_gen`.
 
-    f_mem is logistic in log step, quality `floor` plus a term that halves it at `tau_gen`. With `rng`, f_mem is
+    f_mem is `planted_share`, quality `floor` plus a term that halves it at `tau_gen`. With `rng`, f_mem is
     binomial and quality log-normal with relative `error`; without, both are the curves themselves.
     """
     log_step = np.log(np.maximum(grid, 1e-9))
-    share = 1 / (1 + 19 * np.exp(-3 * (log_step - np.log(tau_mem))))
+    share = planted_share(grid, tau_mem)
     quality = floor * (1 + 0.5 * np.exp(-2 * np.clip(log_step - np.log(tau_gen), -4, None)))
     count = np.rint(share * total) if rng is None else rng.binomial(total, share)
     if rng is not None:
@@ -54,6 +60,14 @@ def planted_rows(
             "fd_pixels_high": quality * np.exp(1.96 * error),
         }
     )
+
+
+def as_family(*tables: pd.DataFrame) -> Family:
+    """The rows of several runs as a family that was read from nowhere."""
+    rows = pd.concat(tables, ignore_index=True)
+    runs = rows.drop_duplicates("run")[["run", "n", "width", "seed", "index"]].reset_index(drop=True)
+    settings = pd.Series([{}] * len(runs), dtype=object)
+    return Family(runs.assign(status="complete", path=None, settings=settings), rows)
 
 
 def curve(step: Sequence[int], count: Sequence[float], total: int = 200, null: Any = 0.0, **quality: Any) -> Curve:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from diffmem.records import Film, SampleSheet
 from diffmem.stats.intervals import wilson
+from tests.helpers.families import planted_share
 
 STEPS = np.array([0, 50, 67, 89, 119, 158, 211, 281, 375, 500, 667, 889, 1186, 1581, 2108, 2812, 3750, 5000, 6000])
 
@@ -29,7 +30,7 @@ def family(
 
 
 def _row(step: int, n: int, tau_mem: float, draws: np.random.Generator) -> dict[str, Any]:
-    share = 1 / (1 + 19 * (tau_mem / max(step, 1)) ** 3)  # 1/20 at tau_mem
+    share = float(planted_share(step, tau_mem))
     count = int(draws.binomial(200, share))
     low, high = wilson(count, 200)
     quality = 30 / (1 + step / 12) + 8 / n**0.5 + 0.1

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from diffmem.analysis.laws.phase import Proposal, propose_next
+from diffmem.analysis.laws.proposal import Proposal, propose_next
 from diffmem.analysis.tables.family import read_table
 from diffmem.analysis.times.family import family_times
 from diffmem.cli.main import main

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -12,8 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from diffmem.analysis.figures import drawing, registry
-from diffmem.analysis.figures.registry import Picture
+from diffmem.analysis.figures import drawing, registry, time_points
+from diffmem.analysis.figures.files import Picture, render, save
+from diffmem.analysis.figures.law_lines import law
+from diffmem.analysis.figures.losses import losses
+from diffmem.analysis.figures.material import Material
+from diffmem.analysis.figures.memorization import fmem_vs_step_per_n, memorization_and_quality
+from diffmem.analysis.figures.samples import samples_beside_neighbours
+from diffmem.analysis.figures.times_vs_n import Laws, times_vs_n
 from diffmem.errors import InputError
 from diffmem.records import SampleSheet
 from tests.helpers.picture_tables import LAWS, STEPS, family, sheets
@@ -22,7 +29,13 @@ from tests.helpers.picture_tables import LAWS, STEPS, family, sheets
 @pytest.fixture(scope="module")
 def pictures() -> dict[str, Picture]:
     rows, times = family(ns=(32, 256, 1024))
-    return registry.draw_all(rows, times, LAWS, sheets((32, 1024), (119, 6000)))
+    return draw_all(rows, times, LAWS, sheets((32, 1024), (119, 6000)))
+
+
+def draw_all(
+    rows: pd.DataFrame, times: pd.DataFrame, laws: Laws = LAWS, sheets: Sequence[SampleSheet] = ()
+) -> dict[str, Picture]:
+    return registry.draw_all(Material(rows=rows, times=times, laws=laws, sheets=sheets))
 
 
 def lines(figure: Figure, panel: int, colour: object) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -51,16 +64,19 @@ def test_every_figure_is_drawn(pictures: dict[str, Picture]) -> None:
 def test_the_quality_drawn_is_the_one_that_the_times_were_read_off() -> None:
     rows, times = family(ns=(32, 64))
     rows = rows.assign(fd_pca64=2 * rows["fd_pixels"])
-    drawn = registry.draw_all(rows, times.assign(quality="fd_pca64"), LAWS)["memorization_and_quality"]
+    drawn = draw_all(rows, times.assign(quality="fd_pca64"), LAWS)["memorization_and_quality"]
     assert set(drawn.data["quality_name"]) == {"fd_pca64"}
     assert "fd_pca64" in words(drawn.figure)
-    assert set(registry.draw_all(rows, times, LAWS)["memorization_and_quality"].data["quality_name"]) == {"fd_pixels"}
+    with pytest.raises(InputError, match="several measures of quality"):
+        draw_all(rows, times, LAWS)
+    alone = draw_all(rows.drop(columns="fd_pca64"), times, LAWS)["memorization_and_quality"]
+    assert set(alone.data["quality_name"]) == {"fd_pixels"}
 
 
 def test_widths_fall_together_against_width_times_step() -> None:
     """τ_mem = 12 n · 16 / W and τ_gen = 150 · 16 / W: in W τ/n and W τ the curves cross at one place."""
     rows, times = family(ns=(64,), widths=(8, 32))
-    figure, data = registry.draw_all(rows, times, LAWS)["width_scaling"]
+    figure, data = draw_all(rows, times, LAWS)["width_scaling"]
     assert "training time multiplied by the width" in words(figure)
     for panel, column in ((0, "step_per_n"), (1, "width_step_per_n"), (2, "step"), (3, "width_step")):
         drawn = figure.axes[panel].get_lines()
@@ -70,12 +86,12 @@ def test_widths_fall_together_against_width_times_step() -> None:
                 column,
             )
     np.testing.assert_array_equal(data["width_step_per_n"], data["width"] * data["step"] / data["n"])
-    assert "width_scaling" not in registry.draw_all(*family(ns=(64, 128)), LAWS)
+    assert "width_scaling" not in draw_all(*family(ns=(64, 128)), LAWS)
 
 
 def test_curves_drawn_are_those_of_the_csv(pictures: dict[str, Picture], tmp_path: Path) -> None:
     figure, data = pictures["memorization_and_quality"]
-    _, _, csv = registry.save(figure, data, tmp_path, "curves")
+    _, _, csv = save(figure, data, tmp_path, "curves")
     table = pd.read_csv(csv)
     palette = drawing.colours(table["n"])
     for n, curve in table.groupby("n"):
@@ -134,16 +150,16 @@ def test_times_and_laws_drawn_are_those_of_the_csv(pictures: dict[str, Picture])
 
 def test_a_law_with_width_follows_its_formula() -> None:
     fit = {"alpha": 1.0, "beta": -1.0, "log_c": math.log(200.0)}
-    np.testing.assert_allclose(drawing.law(fit, np.array([10.0, 20.0]), np.array([8.0, 16.0])), [250.0, 250.0])
+    np.testing.assert_allclose(law(fit, np.array([10.0, 20.0]), np.array([8.0, 16.0])), [250.0, 250.0])
 
 
 def test_no_window_is_claimed_where_memorization_comes_first() -> None:
     _, times = family(ns=(32, 64))
     swapped = {"tau_mem": LAWS["tau_gen"], "tau_gen": LAWS["tau_mem"]}
-    figure = registry.times_vs_n(times, swapped)
+    figure = times_vs_n(times, swapped)
     assert "stop here" not in words(figure)
     assert not [shape for shape in figure.axes[0].collections if shape.get_paths()]
-    assert [shape for shape in registry.times_vs_n(times, LAWS).axes[0].collections if shape.get_paths()]
+    assert [shape for shape in times_vs_n(times, LAWS).axes[0].collections if shape.get_paths()]
 
 
 def test_sheet_frames_the_copies(pictures: dict[str, Picture]) -> None:
@@ -159,26 +175,26 @@ def test_sheet_frames_the_copies(pictures: dict[str, Picture]) -> None:
 
 def test_bytes_are_the_same_twice(pictures: dict[str, Picture], tmp_path: Path) -> None:
     _, times = family(ns=(32, 256, 1024))
-    again = registry.times_vs_n(times, LAWS)
+    again = times_vs_n(times, LAWS)
     figure, data = pictures["times_vs_n"]
-    first = registry.save(figure, data, tmp_path / "a", "x")
-    second = registry.save(again, data, tmp_path / "b", "x")
+    first = save(figure, data, tmp_path / "a", "x")
+    second = save(again, data, tmp_path / "b", "x")
     for one, two in zip(first, second, strict=True):
         assert one.read_bytes() == two.read_bytes()
-    assert first[1].read_bytes() == registry.render(figure, "svg")  # a figure saved again
+    assert first[1].read_bytes() == render(figure, "svg")  # a figure saved again
     assert first[0].read_bytes().startswith(b"\x89PNG")
     assert b"<dc:date>" not in first[1].read_bytes()
 
 
 def test_reader_settings_neither_matter_nor_change(tmp_path: Path) -> None:
     _, times = family(ns=(32, 64))
-    plain = registry.render(registry.times_vs_n(times, LAWS), "svg")
+    plain = render(times_vs_n(times, LAWS), "svg")
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.hashsalt": "other"}):
         before = dict(matplotlib.rcParams)
-        figure = registry.times_vs_n(times, LAWS)
-        registry.save(figure, times, tmp_path, "x")
+        figure = times_vs_n(times, LAWS)
+        save(figure, times, tmp_path, "x")
         assert dict(matplotlib.rcParams) == before
-        assert registry.render(figure, "svg") == plain
+        assert render(figure, "svg") == plain
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or not pyplot.get_fignums()
 
@@ -206,36 +222,36 @@ SAMPLES = [name for name in map(str, ROWS) if name.startswith(("f_mem", "fd_"))]
     ids=["one-run", "censored", "refused", "no-samples", "only-f_mem", "only-quality", "step-0", "odd-values"],
 )
 def test_thin_tables_still_draw(rows: pd.DataFrame, times: pd.DataFrame, missing: set[str]) -> None:
-    drawn = registry.draw_all(rows, times, REFUSED)
+    drawn = draw_all(rows, times, REFUSED)
     everything = {"times_vs_n", "memorization_and_quality", "fmem_vs_step_per_n", "losses"}
     assert set(drawn) == everything - missing
     assert all(len(figure.findobj(Text)) and len(data) for figure, data in drawn.values())
-    registry.render(drawn["times_vs_n"].figure, "png")
+    render(drawn["times_vs_n"].figure, "png")
 
 
 def test_a_figure_says_what_it_leaves_out() -> None:
-    assert "not measure" in words(registry.memorization_and_quality(ROWS[["run", "n", "step", "f_mem"]], TIMES))
+    assert "not measure" in words(memorization_and_quality(ROWS[["run", "n", "step", "f_mem"]], TIMES))
     bare = ROWS[["run", "n", "step"]]
     for figure in (
-        registry.memorization_and_quality(bare, TIMES),
-        registry.fmem_vs_step_per_n(bare),
-        registry.losses(bare),
+        memorization_and_quality(bare, TIMES),
+        fmem_vs_step_per_n(bare),
+        losses(bare),
     ):
         assert "measured" in words(figure)
-    assert "no samples" in words(registry.samples_beside_neighbours([]))
-    assert "no time" in words(registry.times_vs_n(TIMES[["run", "n"]], {}))
-    assert "one run tells" in words(registry.times_vs_n(TIMES, REFUSED))
+    assert "no samples" in words(samples_beside_neighbours([]))
+    assert "no time" in words(times_vs_n(TIMES[["run", "n"]], {}))
+    assert "one run tells" in words(times_vs_n(TIMES, REFUSED))
     refused = TIMES.assign(tau_mem_status="refused")  # its last step is no bound
-    assert [point.name for name in LAWS for point in drawing.points(refused, name)] == ["tau_gen"]
+    assert [point.name for name in LAWS for point in time_points.points(refused, name)] == ["tau_gen"]
 
 
 def test_widths_have_line_styles_and_replicates_stand_apart() -> None:
     rows, times = family(ns=(64, 256), widths=(8, 16), seeds=(0, 1))
-    curves = registry.fmem_vs_step_per_n(rows).axes[0].get_lines()
+    curves = fmem_vs_step_per_n(rows).axes[0].get_lines()
     assert {"-", "--"} <= {str(line.get_linestyle()) for line in curves if line.get_linewidth() > 1.5}
-    points = drawing.dodged(drawing.points(times, "tau_mem"))
+    points = time_points.dodged(time_points.points(times, "tau_mem"))
     assert len({point.n for point in points if point.width == 8}) == 4
-    panels = registry.losses(rows).axes
+    panels = losses(rows).axes
     assert [axes.get_title(loc="left") for axes in panels][1:3] == ["$t = 200$, $W = 8$", "$t = 50$, $W = 16$"]
 
 
@@ -254,6 +270,6 @@ def test_ticks_and_colours() -> None:
 
 def test_bad_tables_are_refused() -> None:
     with pytest.raises(InputError, match="no column n"):
-        registry.losses(ROWS.drop(columns="n"))
+        losses(ROWS.drop(columns="n"))
     with pytest.raises(InputError, match="5 ratios"):
         SampleSheet("a", 8, 0, np.zeros((6, 1, 8, 8)), np.zeros((6, 1, 8, 8)), np.zeros(5))

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from diffmem.analysis.figures import registry
 from diffmem.analysis.figures.collapse import collapse, collapse_rows
+from diffmem.analysis.figures.files import save
 from diffmem.analysis.figures.phase import LOOKS, phase_diagram, phase_rows
 from tests.helpers.picture_tables import family
 
-FOUND: dict[str, Any] = {"alpha": 1.02, "low": 0.9, "high": 1.14, "beta": None, "beta_low": None, "beta_high": None}
-FOUND |= {"score": 0.07, "level_low": 0.05, "level_high": 0.8}
+FIT: dict[str, Any] = {"alpha": 1.02, "low": 0.9, "high": 1.14, "beta": None, "beta_low": None, "beta_high": None}
+FIT |= {"score": 0.07, "level_low": 0.05, "level_high": 0.8}
 
 
 def words(figure: Figure) -> str:
@@ -88,7 +88,7 @@ def test_several_widths_have_a_panel_for_each_of_a_few_steps() -> None:
 def test_phase_figure_and_table_are_saved_with_the_same_bytes(widths: tuple[int, ...], tmp_path: Path) -> None:
     phases, edges = tables(widths)
     for folder in ("a", "b"):
-        registry.save(phase_diagram(phases, edges), phase_rows(phases, edges), tmp_path / folder, "phase_diagram")
+        save(phase_diagram(phases, edges), phase_rows(phases, edges), tmp_path / folder, "phase_diagram")
     first, second = ({path.name: path.read_bytes() for path in (tmp_path / one).iterdir()} for one in ("a", "b"))
     assert first == second
     assert set(first) == {"phase_diagram.png", "phase_diagram.svg", "phase_diagram.csv"}
@@ -100,8 +100,8 @@ def test_phase_figure_and_table_are_saved_with_the_same_bytes(widths: tuple[int,
 
 def test_the_collapse_is_drawn_against_scaled_time() -> None:
     rows, _ = family(ns=(32, 256), widths=(8, 16))
-    found = FOUND | {"beta": -0.9, "beta_low": -1.0, "beta_high": -0.8}
-    figure, table = collapse(rows, found), collapse_rows(rows, found)
+    fit = FIT | {"beta": -0.9, "beta_low": -1.0, "beta_high": -0.8}
+    figure, table = collapse(rows, fit), collapse_rows(rows, fit)
     expected = table["step"] / (table["n"] ** 1.02 * table["width"] ** -0.9)
     np.testing.assert_allclose(table["step_scaled"], expected, rtol=1e-12)
     assert (table["step"] > 0).all()
@@ -118,6 +118,6 @@ def test_the_collapse_is_drawn_against_scaled_time() -> None:
 
 def test_a_collapse_without_widths_names_none() -> None:
     rows, _ = family(ns=(32, 256))
-    figure = collapse(rows, FOUND)
+    figure = collapse(rows, FIT)
     assert "W^" not in words(figure)
     assert "beta" not in words(figure)

@@ -36,7 +36,7 @@ def planted(rng: np.random.Generator, n: np.ndarray, scatter: float = 0.2) -> np
 
 def test_without_censoring_it_is_the_textbooks_prediction_interval() -> None:
     tau = planted(np.random.default_rng(1), NS)
-    found = predict(times(NS, tau), "tau_mem", n=300, width=16)
+    predicted = predict(times(NS, tau), "tau_mem", n=300, width=16)
     x, y = np.log(NS), np.log(tau)
     slope, offset = np.polyfit(x, y, 1)
     s2 = ((y - offset - slope * x) ** 2).sum() / (len(x) - 2)
@@ -44,12 +44,15 @@ def test_without_censoring_it_is_the_textbooks_prediction_interval() -> None:
     error = np.sqrt(s2 * (1 + 1 / len(x) + (at - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()))
     half = student.ppf(0.975, len(x) - 2) * error
     np.testing.assert_allclose(
-        np.log([found.value, found.low, found.high]), offset + slope * at + np.array([0, -half, half]), rtol=1e-6
+        np.log([predicted.value, predicted.low, predicted.high]),
+        offset + slope * at + np.array([0, -half, half]),
+        rtol=1e-6,
     )
-    assert (found.dof, found.n_reached, found.extrapolated, found.surprise) == (6, 8, True, 1.0)
+    assert (predicted.dof, predicted.n_reached, predicted.extrapolated, predicted.surprise) == (6, 8, True, 1.0)
     assert not predict(times(NS, tau), "tau_mem", n=100, width=16).extrapolated
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", [4, 8])
 def test_intervals_cover_a_run_at_another_n_also_after_a_first_part(runs: int) -> None:
     rng = np.random.default_rng(runs)
@@ -57,12 +60,12 @@ def test_intervals_cover_a_run_at_another_n_also_after_a_first_part(runs: int) -
     for _ in range(400):
         known = times(NS[:runs], planted(rng, NS[:runs]))
         (truth,) = planted(rng, np.array([256]))
-        found = predict(known, "tau_mem", n=256, width=16)
-        hits.append(found.low <= truth <= found.high)
-        if truth > found.value:  # half of the runs have not memorized by the predicted median
-            after = predict(known, "tau_mem", n=256, width=16, after=found.value)
+        predicted = predict(known, "tau_mem", n=256, width=16)
+        hits.append(predicted.low <= truth <= predicted.high)
+        if truth > predicted.value:  # half of the runs have not memorized by the predicted median
+            after = predict(known, "tau_mem", n=256, width=16, after=predicted.value)
             later.append(after.low <= truth <= after.high)
-            assert after.low > found.value
+            assert after.low > predicted.value
             assert after.surprise == pytest.approx(0.5)
     for covered in (hits, later):
         assert abs(np.mean(covered) - 0.95) < 4 * np.sqrt(0.95 * 0.05 / len(covered))

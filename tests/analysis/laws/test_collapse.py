@@ -3,23 +3,15 @@
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from diffmem.analysis.laws.collapse import Collapse, CollapseRefused, family_collapse, fit_collapse
-from diffmem.analysis.laws.scaling import laws
-from diffmem.analysis.tables.family import Family
+from diffmem.analysis.laws.family import laws
 from diffmem.analysis.times.curves import Curve, family_curves
 from diffmem.analysis.times.family import family_times
-from tests.helpers.families import GRID, planted_rows
+from tests.helpers.families import GRID, as_family, planted_rows, planted_share
 
 NS = (16, 32, 64, 128)
-
-
-def family(*parts: pd.DataFrame) -> Family:
-    rows = pd.concat(parts, ignore_index=True)
-    runs = rows.drop_duplicates("run")[["run", "n", "width", "seed", "index"]].reset_index(drop=True)
-    return Family(runs.assign(status="complete", path=None, settings=pd.Series([{}] * len(runs), dtype=object)), rows)
 
 
 def planted(
@@ -36,7 +28,7 @@ def planted(
     curves, n = [], np.repeat(ns, replicates)
     noise = rng.standard_normal(len(n)) if rng else np.zeros(len(n))
     for place, tau in enumerate(20 * n * np.exp(scatter * noise)):
-        share = 1 / (1 + 19 * (tau / np.maximum(grid, 1e-9)) ** 3)
+        share = planted_share(grid, tau)
         count = rng.binomial(total, share).astype(float) if rng else share * total
         curves.append(Curve(run=str(place), step=grid, count=count, total=np.full(len(grid), float(total)), null=0.0))
     return curves, n
@@ -49,15 +41,15 @@ def collapse(curves: list[Curve], n: np.ndarray, **options: Any) -> Collapse:
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 def test_a_planted_exponent_is_found_and_agrees_with_the_law(alpha: float) -> None:
     runs = [planted_rows(n, 400 * (n / 16) ** alpha, 150, total=5000) for n in NS]
-    planted_family = family(*runs)
-    found = family_collapse(planted_family)
-    assert found["alpha"] == pytest.approx(alpha, abs=0.02)
-    assert found["low"] <= alpha <= found["high"]
-    assert found["score"] < 0.05  # one curve, but for the grid that times are interpolated on
+    planted_family = as_family(*runs)
+    fit = family_collapse(planted_family)
+    assert fit["alpha"] == pytest.approx(alpha, abs=0.02)
+    assert fit["low"] <= alpha <= fit["high"]
+    assert fit["score"] < 0.05  # one curve, but for the grid that times are interpolated on
     law = laws(family_times(planted_family, n_boot=0))["tau_mem"]
-    assert found["alpha"] == pytest.approx(law["alpha"], abs=0.02)
-    assert found["beta"] is None
-    assert (found["n_runs"], found["n_rising"]) == (4, 4)
+    assert fit["alpha"] == pytest.approx(law["alpha"], abs=0.02)
+    assert fit["beta"] is None
+    assert (fit["n_runs"], fit["n_rising"]) == (4, 4)
 
 
 def test_widths_have_their_exponent() -> None:
@@ -66,12 +58,13 @@ def test_widths_have_their_exponent() -> None:
         for n in NS
         for width in (8, 16, 32)
     ]
-    found = family_collapse(family(*runs))
-    assert (found["alpha"], found["beta"]) == pytest.approx((1.0, -0.7), abs=0.02)
-    assert found["low"] <= 1.0 <= found["high"]
-    assert found["beta_low"] <= -0.7 <= found["beta_high"]
+    fit = family_collapse(as_family(*runs))
+    assert (fit["alpha"], fit["beta"]) == pytest.approx((1.0, -0.7), abs=0.02)
+    assert fit["low"] <= 1.0 <= fit["high"]
+    assert fit["beta_low"] <= -0.7 <= fit["beta_high"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ns", "replicates", "last", "method"),
     [
@@ -106,15 +99,13 @@ def test_units_change_neither_exponent_nor_score(step: int, n: int) -> None:
 def test_the_score_is_least_at_the_exponent_found() -> None:
     """An oracle: the spread of log times at equal height, by hand, for curves that all rise through the same levels."""
     curves, n = planted(NS, replicates=2, scatter=0.2, rng=np.random.default_rng(2), total=10**6)
-    found = collapse(curves, n)
+    fit = collapse(curves, n)
     log_time = []
     for curve in curves:
         assert curve.count is not None
         share = np.maximum.accumulate(curve.count / 10**6)
         rising = np.concatenate([[True], np.diff(share) > 0]) & (curve.step > 0)
-        levels = 1 / (
-            1 + np.exp(-np.linspace(np.log(0.05 / 0.95), np.log(found.level_high / (1 - found.level_high)), 8))
-        )
+        levels = 1 / (1 + np.exp(-np.linspace(np.log(0.05 / 0.95), np.log(fit.level_high / (1 - fit.level_high)), 8)))
         log_time.append(np.interp(levels, share[rising], np.log(curve.step[rising])))
 
     def spread(alpha: float) -> float:
@@ -123,8 +114,8 @@ def test_the_score_is_least_at_the_exponent_found() -> None:
 
     alphas = np.linspace(0.5, 1.5, 2001)
     least = alphas[int(np.argmin([spread(alpha) for alpha in alphas]))]
-    assert found.alpha == pytest.approx(least, abs=1e-3)
-    assert found.score == pytest.approx(spread(least) * np.sqrt(8 / 6), rel=1e-2)
+    assert fit.alpha == pytest.approx(least, abs=1e-3)
+    assert fit.score == pytest.approx(spread(least) * np.sqrt(8 / 6), rel=1e-2)
 
 
 def test_runs_that_do_not_rise_count_and_are_given_no_time() -> None:
@@ -142,9 +133,9 @@ def test_runs_that_do_not_rise_count_and_are_given_no_time() -> None:
 
 def test_curves_are_compared_over_the_range_they_share() -> None:
     curves, n = planted(NS, last=4000)  # all rise, and n = 128 ends lowest
-    found = collapse(curves, n)
+    fit = collapse(curves, n)
     assert curves[-1].count is not None
-    assert (found.level_low, found.level_high) == pytest.approx((0.05, curves[-1].count[-1] / 500))
+    assert (fit.level_low, fit.level_high) == pytest.approx((0.05, curves[-1].count[-1] / 500))
     curves, n = planted(NS)
     assert collapse(curves, n).level_high == pytest.approx(0.95)
 
@@ -171,13 +162,13 @@ def test_too_little_is_refused_with_a_reason() -> None:
 
 def test_a_family_without_f_mem_or_above_its_null_is_refused_in_the_record() -> None:
     runs = [planted_rows(n, 400, 150) for n in NS]
-    high_null = family(*(run.assign(f_mem_null=0.6) for run in runs))
+    high_null = as_family(*(run.assign(f_mem_null=0.6) for run in runs))
     assert family_collapse(high_null) == {
         "n_runs": 0,
         "refused": "no run has a curve of f_mem with a null that leaves it room to rise",
     }
-    flat = family(*(planted_rows(n, 1e9, 150) for n in NS))
+    flat = as_family(*(planted_rows(n, 1e9, 150) for n in NS))
     assert "0 of 4 curves rise" in family_collapse(flat)["refused"]
-    only_quality = family(*(run.drop(columns=[c for c in map(str, run) if c.startswith("f_mem")]) for run in runs))
+    only_quality = as_family(*(run.drop(columns=[c for c in map(str, run) if c.startswith("f_mem")]) for run in runs))
     assert family_collapse(only_quality)["n_runs"] == 0
     assert len(family_curves(only_quality)) == 4

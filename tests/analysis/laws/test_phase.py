@@ -6,16 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diffmem.analysis.laws.phase import (
-    PhaseRefused,
-    boundary,
-    boundary_words,
-    diagram,
-    phases,
-    propose_next,
-    round_steps,
-)
-from diffmem.analysis.laws.scaling import laws
+from diffmem.analysis.laws.boundary import boundary, boundary_words
+from diffmem.analysis.laws.family import laws
+from diffmem.analysis.laws.phase import PhaseRefused, diagram, phases, round_steps
+from diffmem.analysis.laws.proposal import propose_next
 
 NS = (16, 32, 64, 128, 256, 512)
 NO_LAW: dict[str, Any] = {"refused": "too little"}
@@ -105,8 +99,8 @@ def test_two_values_of_n_make_no_diagram() -> None:
 def test_the_boundary_of_a_planted_law_is_its_inverse(c: float, a: float, b: float) -> None:
     times = planted(widths=(8, 16), a=a, b=b, c=c)
     steps = [700, 1000, 2000, 5000]
-    found = boundary(times, steps, law_of(times), n_boot=50)
-    inside = found[found["status"] == "bracketed"]
+    edges = boundary(times, steps, law_of(times), n_boot=50)
+    inside = edges[edges["status"] == "bracketed"]
     assert len(inside) >= 5
     expected = (inside["step"] / (c * inside["width"].astype(float) ** b)) ** (1 / a)
     np.testing.assert_allclose(inside["n_star"], expected, rtol=1e-9)
@@ -116,25 +110,26 @@ def test_the_boundary_of_a_planted_law_is_its_inverse(c: float, a: float, b: flo
 
 
 def test_beyond_the_runs_there_is_a_bound_and_no_number() -> None:
-    found = boundary(planted(), [50, 1000, 20_000], NO_LAW)
-    assert found["status"].tolist() == ["below", "bracketed", "above"]
-    assert found["n_star"].isna().tolist() == [True, False, True]
-    assert [boundary_words(row) for row in found.to_dict("records")] == ["<= 16", "50 [32, 64]", ">= 512"]
+    edges = boundary(planted(), [50, 1000, 20_000], NO_LAW)
+    assert edges["status"].tolist() == ["below", "bracketed", "above"]
+    assert edges["n_star"].isna().tolist() == [True, False, True]
+    assert [boundary_words(row) for row in edges.to_dict("records")] == ["<= 16", "50 [32, 64]", ">= 512"]
 
 
 def test_censored_runs_bound_the_boundary_and_do_not_place_it() -> None:
     times = planted(last=1300.0)  # n = 64 (τ = 1280) is the last to memorize
-    found = boundary(times, [1000, 1300, 1400], law_of(times), n_boot=50)
-    assert found["status"].tolist() == ["bracketed", "between", "above"]
-    assert found[["low", "high"]].iloc[1].tolist() == [64, 128]
-    assert found["n_star"].isna().tolist() == [False, True, True]
-    assert boundary_words(found.iloc[1].to_dict()) == "between 64 and 128"
+    edges = boundary(times, [1000, 1300, 1400], law_of(times), n_boot=50)
+    assert edges["status"].tolist() == ["bracketed", "between", "above"]
+    assert edges[["low", "high"]].iloc[1].tolist() == [64, 128]
+    assert edges["n_star"].isna().tolist() == [False, True, True]
+    assert boundary_words(edges.iloc[1].to_dict()) == "between 64 and 128"
     # at step 1400 all runs of n > 64 have ended: what is known is that n = 64 memorizes
-    assert boundary_words(found.iloc[2].to_dict()) == ">= 64"
+    assert boundary_words(edges.iloc[2].to_dict()) == ">= 64"
     nothing = boundary(planted(c=10_000, last=100), [100, 200], NO_LAW)
     assert nothing["status"].tolist() == ["below", "unknown"]
 
 
+@pytest.mark.slow
 def test_noisy_times_give_a_boundary_that_rises_with_step() -> None:
     rng = np.random.default_rng(0)
     steps = list(np.unique(np.geomspace(200, 9000, 40).astype(int)))
@@ -147,8 +142,8 @@ def test_noisy_times_give_a_boundary_that_rises_with_step() -> None:
         times.loc[cut, "tau_mem"] = np.nan
         times["tau_mem_last_step"] = times["tau_mem_bound"] = ends
         turned_back += not times.groupby("n")["tau_mem"].mean().is_monotonic_increasing
-        found = boundary(times, steps, NO_LAW)
-        known = found[found["status"] != "unknown"]
+        edges = boundary(times, steps, NO_LAW)
+        known = edges[edges["status"] != "unknown"]
         for end in ("low", "high"):  # n* lies from the one to the other
             assert known["n_star"].fillna(known[end]).is_monotonic_increasing
             assert known.loc[known["status"] == "bracketed", end].is_monotonic_increasing
@@ -158,14 +153,15 @@ def test_noisy_times_give_a_boundary_that_rises_with_step() -> None:
 def test_a_non_monotone_pair_is_pooled() -> None:
     times = planted((16, 32, 64, 128))
     times.loc[[1, 2], "tau_mem"] = [900.0, 400.0]  # n = 32 takes longer than n = 64
-    found = boundary(times, [640, 660], NO_LAW)
+    edges = boundary(times, [640, 660], NO_LAW)
     pooled = (900 + 400) / 2
     geometric = np.sqrt(900 * 400)
     assert geometric < 640 < pooled < 660  # medians are of log τ
-    assert (found["n_star"] > 64).all()
+    assert (edges["n_star"] > 64).all()
     assert boundary(times, [500], NO_LAW)["n_star"].between(16, 32).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("replicates", "last"), [(1, 50_000.0), (3, 50_000.0), (1, 4000.0)])
 def test_intervals_of_the_boundary_cover(replicates: int, last: float) -> None:
     rng = np.random.default_rng(1)
@@ -245,9 +241,9 @@ def test_rounds_bracket_the_boundary_in_the_logarithm_of_the_candidates(number: 
     for step in (700, 1500, 4000):
         times, rounds = run_rounds(candidates, start, step, number, b=-0.1, c=20 * 12**0.1)
         assert rounds <= 2 * 5 / number + 1  # 31 candidates inside at each of two widths: 5 halvings each
-        for width, found in times.groupby("width"):
-            memorizing = found["tau_mem"] <= step
-            low, high = found["n"][memorizing].max(), found["n"][~memorizing].min()
+        for width, runs in times.groupby("width"):
+            memorizing = runs["tau_mem"] <= step
+            low, high = runs["n"][memorizing].max(), runs["n"][~memorizing].min()
             assert high - low == 8, (width, step)
 
 

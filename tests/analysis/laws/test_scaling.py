@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import optimize
 from scipy import stats as scipy_stats
 
-from diffmem.analysis.laws.scaling import LawRefused, PowerLaw, fit_power_law, laws, sentence
+from diffmem.analysis.laws.family import laws, sentence
+from diffmem.analysis.laws.scaling import LawRefused, PowerLaw, fit_power_law
 from diffmem.analysis.laws.tobit import fit_tobit
 from diffmem.errors import InputError
 
@@ -260,13 +261,13 @@ def table(
 def test_laws_are_json_and_the_sentence_says_them() -> None:
     n = [16, 32, 64, 128, 256]
     times = table([10.5 * k for k in n], ["reached"] * 4 + ["right"], [149.5] * 5, ["reached"] * 5, n, last=1500)
-    found = laws(times)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["tau_mem"]["alpha"] == pytest.approx(1.0)
-    assert (found["tau_mem"]["n_runs"], found["tau_mem"]["n_reached"], found["tau_mem"]["dof"]) == (5, 4, 2)
-    assert found["tau_gen"]["definition"] == "definition of tau_gen"
-    assert found["tau_gen"]["p_alpha_is_zero"] > 0.05 > found["tau_mem"]["p_alpha_is_zero"]
-    assert sentence(found, times) == (
+    fits = laws(times)
+    assert json.loads(json.dumps(fits, allow_nan=False)) == fits
+    assert fits["tau_mem"]["alpha"] == pytest.approx(1.0)
+    assert (fits["tau_mem"]["n_runs"], fits["tau_mem"]["n_reached"], fits["tau_mem"]["dof"]) == (5, 4, 2)
+    assert fits["tau_gen"]["definition"] == "definition of tau_gen"
+    assert fits["tau_gen"]["p_alpha_is_zero"] > 0.05 > fits["tau_mem"]["p_alpha_is_zero"]
+    assert sentence(fits, times) == (
         "tau_mem ~ n^1.00 [1.00, 1.00], tau_gen ~ n^0.00 [0.00, 0.00]; at n = 128 train between step 150 and step 1344 "
         "(at n = 256 tau_mem not reached by step 1500)"
     )
@@ -274,15 +275,15 @@ def test_laws_are_json_and_the_sentence_says_them() -> None:
 
 def test_a_refused_law_has_a_reason_and_no_number() -> None:
     times = table([0, 0, 900], ["right", "right", "reached"], [0, 0, 0], ["refused", "left", "left"], [16, 32, 64])
-    found = laws(times)
-    assert found["tau_mem"] == {
+    fits = laws(times)
+    assert fits["tau_mem"] == {
         "n_runs": 3,
         "n_reached": 1,
         "definition": "definition of tau_mem",
         "refused": "1 of 3 runs reached it, and a law of 2 coefficients needs 3",
     }
-    assert found["tau_gen"]["n_runs"] == 2
-    said = sentence(found, times)
+    assert fits["tau_gen"]["n_runs"] == 2
+    said = sentence(fits, times)
     assert said.startswith("tau_mem: no law (1 of 3 runs reached it")
     assert said.endswith("no run reached both times: at n = 64 tau_gen already true before step 5000")
 

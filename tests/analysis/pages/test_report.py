@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -15,93 +14,41 @@ import pytest
 
 from diffmem.analysis import pipeline
 from diffmem.analysis.figures import registry
-from diffmem.analysis.pages import report
+from diffmem.analysis.figures.material import Material
+from diffmem.analysis.figures.registry import Entry
+from diffmem.analysis.figures.samples import samples_beside_neighbours
+from diffmem.analysis.figures.times_vs_n import times_vs_n
+from diffmem.analysis.pages import markup, report
+from diffmem.analysis.pages.terms import TERMS
 from diffmem.analysis.times import words
 from diffmem.analysis.times.tau_gen import GEN_DEFINITIONS
 from diffmem.analysis.times.tau_mem import MEM_DEFINITIONS
 from diffmem.errors import InputError
 from tests.helpers.families import planted_rows, write_run
+from tests.helpers.pages import EVIL, Reader, written
 from tests.helpers.picture_tables import LAWS, family, films, sheets
 
-EVIL = '$x_{$ <script>alert("x")</script>\'"&--><img src=http://evil.example/x>'
-
-
-class Reader(HTMLParser):
-    """Elements with attributes, and the text of the page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in ("meta", "img", "br", "link", "input"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def settings(n: int, **changed: Any) -> dict[str, Any]:
-    return {
-        "data.name": "digits",
-        "data.n": n,
-        "data.index": 0,
-        "model.multipliers": [1, 2],
-        "optimizer.lr": 1e-3,
-    } | changed
-
-
-def written(folder: Path, **changed: Any) -> str:
-    rows, times = family(ns=(32, 1024))
-    runs = times[["run", "n", "width", "seed", "index"]].assign(
-        status=["complete", "stopped"],
-        settings=pd.Series([settings(32), settings(1024, **{"train.steps": 9})], dtype=object),
-        path="/secret",
-    )
-    arguments: dict[str, Any] = {
-        "title": "digits",
-        "sentence": "tau_mem ~ n^1.02 [0.91, 1.13], tau_gen ~ n^-0.01 [-0.06, 0.04]",
-        "times": times,
-        "laws": LAWS,
-        "rows": rows,
-        "figures": {},
-        "films": films(),
-        "comparisons": [],
-        "runs": runs,
-        "warnings": ["one run dips"],
-        "version": "1.2.3",
-    }
-    path = report.write_report(folder / "deep" / "report.html", **(arguments | changed))
-    return path.read_text(encoding="utf-8")
+ENTRY = {entry.name: entry for entry in registry.ENTRIES}
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     rows, times = family(ns=(32, 1024))
-    drawn = registry.draw_all(rows, times, LAWS, sheets((32,), (6000,)))
-    return written(tmp_path_factory.mktemp("report"), figures={name: one.figure for name, one in drawn.items()})
+    drawn = registry.draw_all(Material(rows=rows, times=times, laws=LAWS, sheets=sheets((32,), (6000,))))
+    figures = [(ENTRY[name], picture.figure) for name, picture in drawn.items()]
+    return written(tmp_path_factory.mktemp("report"), figures=figures)
 
 
 def loads(page: str) -> list[str]:
     """Whatever a browser would fetch: addresses in attributes and styles that are neither inside the page nor data."""
-    found = re.findall(r"url\(\s*['\"]?([^)'\"]*)", page) + re.findall(r"@import\s+(\S+)", page)
+    addresses = re.findall(r"url\(\s*['\"]?([^)'\"]*)", page) + re.findall(r"@import\s+(\S+)", page)
     for _, attributes in Reader(page).elements:
-        found += [
+        addresses += [
             attributes[name] for name in ("src", "href", "xlink:href", "srcset", "data", "action") if name in attributes
         ]
     return [
         address
-        for address in found
+        for address in addresses
         if not address.startswith(("#", "data:image/png;base64,", "data:image/jpeg;base64,"))
     ]
 
@@ -170,6 +117,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     times = times.assign(run=[EVIL, "b"], notes=[EVIL, ""])
     laws = {"tau_mem": {"refused": EVIL, "n_runs": 2, "n_reached": 1, "definition": EVIL}}
     runs = times[["run", "n"]].assign(status=EVIL, settings=pd.Series([{EVIL: EVIL}, {EVIL: 1}], dtype=object))
+    hostile_entry = Entry(EVIL, EVIL, EVIL, lambda _: None)
     hostile = written(
         tmp_path,
         title=EVIL,
@@ -177,11 +125,10 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
         times=times,
         laws=laws,
         rows=rows.replace({rows["run"].iloc[0]: EVIL}),
-        figures={"times_vs_n": registry.times_vs_n(times, laws), EVIL: registry.times_vs_n(times, laws)},
+        figures=[(entry, times_vs_n(times, laws)) for entry in (ENTRY[report.FIRST], hostile_entry)],
         films=[dataclasses.replace(film, run=EVIL) for film in films()],
         runs=runs,
         warnings=[EVIL],
-        version=EVIL,
     )
     reader = Reader(hostile)
     assert loads(hostile) == []
@@ -193,8 +140,8 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
 
 
 def test_without_films_there_is_no_script_and_the_figure_of_samples_stays(tmp_path: Path) -> None:
-    drawn = registry.samples_beside_neighbours(sheets((32,), (6000,)))
-    shown = written(tmp_path, films=[], figures={"samples_beside_neighbours": drawn})
+    drawn = samples_beside_neighbours(sheets((32,), (6000,)))
+    shown = written(tmp_path, films=[], figures=[(ENTRY[report.MOVED], drawn)])
     assert 'class="photo"' in shown
     assert "<svg" not in shown
     assert "script" not in shown
@@ -240,24 +187,23 @@ def test_every_picture_has_words_for_those_who_cannot_see(page: str) -> None:
 def test_page_is_the_same_twice_and_needs_little(tmp_path: Path) -> None:
     assert written(tmp_path / "a") == written(tmp_path / "b")
     empty = pd.DataFrame({"run": ["a"], "n": [2]})
-    bare = written(
-        tmp_path, times=empty, laws={}, rows=empty.assign(step=0), figures={}, films=[], runs=empty, warnings=[]
-    )
+    bare = written(tmp_path, times=empty, laws={}, rows=empty.assign(step=0), films=[], runs=empty, warnings=[])
     assert "not measured" in Reader(bare).text
     assert "Read these first" not in bare
 
 
-def test_text_that_is_no_svg_is_refused(tmp_path: Path) -> None:
+def test_text_that_is_no_svg_is_refused() -> None:
     with pytest.raises(InputError, match="without an <svg>"):
-        written(tmp_path, figures={"x": "figure.svg"})
-    inline = written(tmp_path, figures={"x": '<?xml version="1.0"?><svg viewBox="0 0 1 1"><g id="a"/></svg>'})
+        markup.inline_svg("figure.svg", "x", "words")
+    inline = markup.inline_svg('<?xml version="1.0"?><svg viewBox="0 0 1 1"><g id="a"/></svg>', "x", "words")
     assert '<g id="x-a"/>' in inline
 
 
 def test_every_definition_has_its_words() -> None:
-    assert {*MEM_DEFINITIONS, *GEN_DEFINITIONS} <= set(report.TERMS)
+    assert {*MEM_DEFINITIONS, *GEN_DEFINITIONS} <= set(TERMS)
 
 
+@pytest.mark.slow
 def test_comparisons_stored_beside_the_runs_are_on_the_page(tmp_path: Path) -> None:
     assert "Comparisons" not in written(tmp_path)
     shown = written(tmp_path, comparisons=['<section id="one">first</section>', '<section id="two">second</section>'])

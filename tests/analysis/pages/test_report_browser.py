@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.analysis.pages.test_report import EVIL, written
 from tests.helpers.browser import Browser, find_browser
+from tests.helpers.pages import EVIL, written
 from tests.helpers.picture_tables import STEPS, family, films
 
 pytestmark = pytest.mark.xdist_group("browser")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from diffmem.analysis.pages import slider
-from tests.analysis.pages.test_report import written
+from tests.helpers.pages import written
 from tests.helpers.picture_tables import STEPS, family, films
 
 PER_STEP = ("steps", "samples", "nearest", "ratio")
@@ -91,6 +91,7 @@ def test_what_was_not_measured_is_not_said() -> None:
     assert slider.slider(films((32,)), gaps, times)["data"]["films"][0]["frames"][1]["values"][2] == "–"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "channels"), [(32, 1), (64, 3)])
 def test_twelve_runs_of_thirty_checkpoints_stay_under_15_mb(size: int, channels: int, tmp_path: Path) -> None:
     """Images of noise alone, which no format makes smaller than they are."""

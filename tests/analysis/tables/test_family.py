@@ -44,9 +44,9 @@ def test_ratios_are_read_where_stored(folder: Path) -> None:
     path = folder / "n16-w16-s0" / "samples"
     path.mkdir()
     save_file({"d1": np.array([1.0, 2.0]), "d2": np.array([4.0, 2.5])}, path / "step_00000050.safetensors")
-    found = family.ratios("n16-w16-s0", 50)
-    assert found is not None
-    assert found.tolist() == [0.25, 0.8]
+    ratios = family.ratios("n16-w16-s0", 50)
+    assert ratios is not None
+    assert ratios.tolist() == [0.25, 0.8]
     assert family.ratios("n16-w16-s0", 67) is None
 
 

@@ -10,6 +10,7 @@ from diffmem.analysis.times.family import family_times
 from diffmem.cli.main import main
 from diffmem.errors import InputError
 from diffmem.stats.intervals import wilson
+from tests.helpers.families import planted_share
 
 STEPS = [0, 250, 500, 750, 1250, 1750, 2750, 4250, 6500, 10000, 15000, 20000]
 
@@ -21,7 +22,7 @@ def write_reference(
     run = folder / f"CelebA32_{n}_32_SGD_Momentum_{batch or min(512, n)}_0.0100_index0"
     lines, draws = [""], np.random.default_rng(n)
     for step in STEPS:
-        share = draws.binomial(samples, 1 / (1 + 19 * (tau / max(step, 1)) ** 3)) / samples
+        share = draws.binomial(samples, planted_share(step, tau)) / samples
         error = np.sqrt(share * (1 - share) / samples) * draws.normal(1, 0.03)
         low, high = share - 1.96 * error, share + 1.96 * error
         lines.append(f"{step:d}\t{100 * share:.3f}\t{100 * error:.5f}\t{100 * low:.5f}\t{100 * high:.5f}")

@@ -7,18 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diffmem.analysis.tables.family import Family
 from diffmem.analysis.times.curves import Curve, family_curves, loss_time, resample
 from diffmem.analysis.times.family import family_times, tau_gen, tau_mem
 from diffmem.analysis.times.tau_gen import GEN_DEFINITIONS, Level
 from diffmem.analysis.times.tau_mem import MEM_DEFINITIONS, wilson_bound
-from diffmem.analysis.times.timescale import Timescale
+from diffmem.analysis.times.timescale import never, read_off
+from diffmem.definitions import GEN_WORDS, MEM_WORDS, onset
 from diffmem.errors import InputError
 from diffmem.stats.intervals import wilson
-from tests.helpers.families import curve, planted_rows
+from tests.helpers.families import as_family, curve, planted_rows
 
 STEPS = [0, 100, 200, 400, 800, 1600]
-NEVER = Timescale("fmem_crosses", np.nan, np.nan, np.nan, "right", 1600.0, (), (), np.array([np.inf]), 1600.0)
+NEVER = never(curve(STEPS, [0] * 6), 0)
 NO_LEVEL = Level(np.array([np.nan]), None, {})
 
 
@@ -40,14 +40,19 @@ def test_wilson_bounds_are_those_of_wilson() -> None:
 
 def test_onset_is_where_wilson_intervals_part() -> None:
     counts = [0, 2, 4, 20, 90, 190]
-    found = tau_mem(curve(STEPS, counts, null=(2.0, 500.0)), "fmem_onset")
+    reading = tau_mem(curve(STEPS, counts, null=(2.0, 500.0)), "fmem_onset")
     upper = wilson(2, 500)[1]
     lows = [wilson(count, 200)[0] for count in counts]
-    place = next(i for i, low in enumerate(lows) if low > upper)
-    assert found.points == (STEPS[place - 1], STEPS[place])
-    assert found.value == pytest.approx(half_way(STEPS[place - 1], lows[place - 1], lows[place], upper))
+    place = next(i for i, low in enumerate(lows) if onset(low, upper))
+    assert reading.points == (STEPS[place - 1], STEPS[place])
+    assert reading.value == pytest.approx(half_way(STEPS[place - 1], lows[place - 1], lows[place], upper))
     assert tau_mem(curve(STEPS, [0, 1, 0, 1, 0, 1], null=(2.0, 500.0)), "fmem_onset").status == "right"
     assert tau_mem(curve(STEPS, counts, null=0.01), "fmem_onset").status == "refused"
+
+
+def test_every_definition_has_its_words_and_no_other() -> None:
+    assert list(MEM_WORDS) == list(MEM_DEFINITIONS)
+    assert list(GEN_WORDS) == list(GEN_DEFINITIONS)
 
 
 @pytest.mark.parametrize(
@@ -60,36 +65,36 @@ def test_onset_is_where_wilson_intervals_part() -> None:
     ],
 )
 def test_half_needs_a_plateau(counts: list[float], status: str) -> None:
-    found = tau_mem(curve(STEPS, counts), "fmem_half")
-    assert found.status == status
+    reading = tau_mem(curve(STEPS, counts), "fmem_half")
+    assert reading.status == status
     if status == "reached":
-        assert found.value == pytest.approx(half_way(400, 60, 158, 80))
+        assert reading.value == pytest.approx(half_way(400, 60, 158, 80))
     else:
-        assert np.isnan(found.value)
+        assert np.isnan(reading.value)
 
 
 def test_the_loss_gap_opens_at_a_tenth_of_what_was_learned() -> None:
     test = [1.0, 0.5, 0.3, 0.2, 0.25, 0.5]
-    found = tau_mem(with_losses([1.0, 0.5, 0.29, 0.16, 0.05, 0.01], test), "loss_gap")
-    assert found.value == pytest.approx(half_way(400, 0.04, 0.20, 0.08))
-    assert found.points == (400, 800)
-    assert np.isnan([found.low, found.high]).all()
+    reading = tau_mem(with_losses([1.0, 0.5, 0.29, 0.16, 0.05, 0.01], test), "loss_gap")
+    assert reading.value == pytest.approx(half_way(400, 0.04, 0.20, 0.08))
+    assert reading.points == (400, 800)
+    assert np.isnan([reading.low, reading.high]).all()
     assert tau_mem(with_losses(test, test), "loss_gap").status == "right"
 
 
 def test_overfitting_begins_where_the_test_loss_is_least() -> None:
     train = [1.0, 0.5, 0.3, 0.2, 0.1, 0.05]
-    found = tau_mem(with_losses(train, [1.0, 0.5, 0.3, 0.2, 0.25, 0.5]), "overfit_onset")
-    assert (found.value, found.points) == (400, (400,))
+    reading = tau_mem(with_losses(train, [1.0, 0.5, 0.3, 0.2, 0.25, 0.5]), "overfit_onset")
+    assert (reading.value, reading.points) == (400, (400,))
     assert tau_mem(with_losses(train, train), "overfit_onset").status == "right"
     assert tau_mem(with_losses(train, sorted(train)), "overfit_onset").status == "left"
 
 
 def test_the_test_loss_reaches_a_tenth_above_its_best() -> None:
-    found = tau_gen(
+    reading = tau_gen(
         with_losses([0.0] * 6, [1.2, 0.6, 0.4, 0.2, 0.3, 0.5]), "loss_reaches", level=NO_LEVEL, memorization=NEVER
     )
-    assert found.value == pytest.approx(half_way(200, 0.4, 0.2, 0.3))
+    assert reading.value == pytest.approx(half_way(200, 0.4, 0.2, 0.3))
     short = curve(STEPS[1:], [0] * 5, loss_train=[0.0] * 5, loss_test=[0.6, 0.4, 0.2, 0.3, 0.5])
     assert tau_gen(short, "loss_reaches", level=NO_LEVEL, memorization=NEVER).status == "refused"
 
@@ -97,9 +102,9 @@ def test_the_test_loss_reaches_a_tenth_above_its_best() -> None:
 def test_quality_settles_near_the_runs_own_best_before_memorization() -> None:
     value = np.array([9.0, 4.0, 2.0, 1.0, 1.04, 0.5])
     one = curve(STEPS, [0] * 6, quality=value, quality_low=0.99 * value, quality_high=1.01 * value)
-    memorized = Timescale("fmem_crosses", 1000.0, np.nan, np.nan, "reached", 1600.0, (), (), np.array([1000.0]), 1600.0)
-    found = tau_gen(one, "quality_settles", level=NO_LEVEL, memorization=memorized)
-    assert found.value == pytest.approx(half_way(200, 2.0, 1.0, 1.05))
+    memorized = read_off("fmem_crosses", np.array([1000.0]), 5, np.array(STEPS))
+    reading = tau_gen(one, "quality_settles", level=NO_LEVEL, memorization=memorized)
+    assert reading.value == pytest.approx(half_way(200, 2.0, 1.0, 1.05))
     assert tau_gen(one, "quality_settles", level=NO_LEVEL, memorization=NEVER).points == (800, 1600)
     best = tau_gen(one, "quality_argmin", level=NO_LEVEL, memorization=memorized)
     assert (best.value, best.points) == (400, (400,))
@@ -116,17 +121,12 @@ def test_every_pair_of_definitions_gives_a_table_in_any_unit_of_the_step(mem: st
     learned = 1 / (1 + rows["step"] / 100)
     rows["loss_train_t20"] = 0.98 * learned
     rows["loss_test_t20"] = learned + 0.2 * rows["f_mem"]
-    found = [family_times(family(rows.assign(step=scale * rows["step"])), 20, mem=mem, gen=gen) for scale in (1, 10)]
+    times = [family_times(as_family(rows.assign(step=scale * rows["step"])), 20, mem=mem, gen=gen) for scale in (1, 10)]
     for name, definition in (("tau_mem", mem), ("tau_gen", gen)):
-        assert set(found[0][f"{name}_definition"]) == {definition}
-        assert found[0][f"{name}_status"].tolist() == found[1][f"{name}_status"].tolist()
-        np.testing.assert_allclose(10 * found[0][name], found[1][name], rtol=1e-9)
-    assert (found[0]["tau_mem_status"] == "reached").all()
-
-
-def family(rows: pd.DataFrame) -> Family:
-    runs = rows.drop_duplicates("run")[["run", "n", "width", "seed", "index"]].reset_index(drop=True)
-    return Family(runs.assign(status="complete", path=None, settings=pd.Series([{}] * len(runs), dtype=object)), rows)
+        assert set(times[0][f"{name}_definition"]) == {definition}
+        assert times[0][f"{name}_status"].tolist() == times[1][f"{name}_status"].tolist()
+        np.testing.assert_allclose(10 * times[0][name], times[1][name], rtol=1e-9)
+    assert (times[0]["tau_mem_status"] == "reached").all()
 
 
 def test_copies_of_an_onset_have_the_spread_of_fresh_samples() -> None:
@@ -137,7 +137,7 @@ def test_copies_of_an_onset_have_the_spread_of_fresh_samples() -> None:
             f_mem_null_count=0.0, f_mem_null_total=500.0
         )
 
-    both = family(pd.concat([rows(seed) for seed in range(100)], ignore_index=True))
+    both = as_family(pd.concat([rows(seed) for seed in range(100)], ignore_index=True))
     times = family_times(both, 200, mem="fmem_onset")
     spread = np.median(np.log(times["tau_mem_high"] / times["tau_mem_low"]) / (2 * 1.96))
     assert spread == pytest.approx(np.log(times["tau_mem"]).std(), rel=0.35)
@@ -153,8 +153,8 @@ def test_losses_are_read_at_the_smallest_time_or_the_one_asked_for() -> None:
 
 
 def test_a_definition_that_reads_losses_names_what_is_missing() -> None:
-    (one,) = family_curves(family(planted_rows(16, 400, 150)))
-    assert resample(family(planted_rows(16, 400, 150)), [one], 3, 0)[0].n_boot == 3
+    (one,) = family_curves(as_family(planted_rows(16, 400, 150)))
+    assert resample(as_family(planted_rows(16, 400, 150)), [one], 3, 0)[0].n_boot == 3
     with pytest.raises(InputError, match="loss_train_t<t> and loss_test_t<t>"):
         tau_mem(one, "loss_gap")
     with pytest.raises(InputError, match="'fid' is not one of fmem_crosses, fmem_onset"):
@@ -164,9 +164,9 @@ def test_a_definition_that_reads_losses_names_what_is_missing() -> None:
 
 
 def test_one_run_alone_has_its_own_level_and_its_own_end() -> None:
-    (one,) = family_curves(family(planted_rows(64, 2500, 150)))
+    (one,) = family_curves(as_family(planted_rows(64, 2500, 150)))
     alone = tau_gen(one)
-    (whole,) = family_times(family(planted_rows(64, 2500, 150)), n_boot=0).to_dict("records")
+    (whole,) = family_times(as_family(planted_rows(64, 2500, 150)), n_boot=0).to_dict("records")
     assert (alone.value, alone.status) == (whole["tau_gen"], "reached")
     assert tau_gen(one, level=whole["level"]).value == alone.value
     assert tau_gen(one, level=1e-3).status == "right"

@@ -8,35 +8,34 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from diffmem.analysis.tables.family import Family, read_table
+from diffmem.analysis.tables.family import read_table
 from diffmem.analysis.times.curves import Curve, family_curves, resample
 from diffmem.analysis.times.family import family_times, tau_gen, tau_mem
 from diffmem.analysis.times.tau_gen import common_level
-from diffmem.analysis.times.timescale import Timescale
+from diffmem.analysis.times.timescale import Status, Timescale
 from diffmem.errors import InputError
 from diffmem.stats.intervals import wilson
-from tests.helpers.families import GRID, curve, planted_rows, write_run
+from tests.helpers.families import GRID, as_family, curve, planted_rows, write_run
 
 STEPS = [0, 100, 200, 400, 800, 1600]
 
 
-def family(*tables: pd.DataFrame) -> Family:
-    rows = pd.concat(tables, ignore_index=True)
-    runs = rows.drop_duplicates("run")[["run", "n", "width", "seed", "index"]].reset_index(drop=True)
-    settings = pd.Series([{}] * len(runs), dtype=object)
-    return Family(runs.assign(status="complete", path=None, settings=settings), rows)
-
-
-def time(status: str = "reached", value: float = 1000.0) -> Timescale:
+def time(status: Status = "reached", value: float = 1000.0) -> Timescale:
     copies = {"reached": value, "right": np.inf, "left": -np.inf, "refused": np.inf}[status]
-    number = value if status == "reached" else np.nan
-    return Timescale("fmem_crosses", number, np.nan, np.nan, status, 1600.0, (), (), np.array([copies]), 1600.0)
+    return Timescale(
+        definition="fmem_crosses",
+        status=status,
+        value=value if status == "reached" else np.nan,
+        last_step=1600.0,
+        bound=1600.0,
+        copies=np.array([copies]),
+    )
 
 
 def test_planted_times_are_read_off_a_fine_grid() -> None:
     grid = np.unique(np.round(np.geomspace(10, 1e5, 400)).astype(int))
     tables = [planted_rows(n, 30.0 * n, 140, total=100_000, grid=grid) for n in (16, 64, 256)]
-    times = family_times(family(*tables), n_boot=0)
+    times = family_times(as_family(*tables), n_boot=0)
     np.testing.assert_allclose(times["tau_mem"], [480, 1920, 7680], rtol=3e-3)
     # the level is 1.5 times the best before tau_mem, which is a little above the floor
     best = [float(t.loc[t["step"] <= m, "fd_pixels"].min()) for t, m in zip(tables, times["tau_mem"], strict=True)]
@@ -47,10 +46,10 @@ def test_planted_times_are_read_off_a_fine_grid() -> None:
 
 
 def test_the_level_rises_with_the_null() -> None:
-    found = tau_mem(curve(STEPS, [20, 24, 28, 40, 90, 190], null=(20.0, 100.0)))
+    reading = tau_mem(curve(STEPS, [20, 24, 28, 40, 90, 190], null=(20.0, 100.0)))
     level = 0.2 + 0.05 * 0.8  # 48 of 200
-    assert found.value == pytest.approx(400 * 2 ** ((200 * level - 40) / 50))
-    assert found.points == (400, 800)
+    assert reading.value == pytest.approx(400 * 2 ** ((200 * level - 40) / 50))
+    assert reading.points == (400, 800)
 
 
 def test_the_bound_of_a_censored_time_is_the_latest_that_could_have_been_read() -> None:
@@ -61,26 +60,26 @@ def test_the_bound_of_a_censored_time_is_the_latest_that_could_have_been_read() 
     steps, start = [100, 200, 400, 800], [0, 2, 8]
     reached = tau_mem(curve(steps, [*start, above], total))
     for last in (0, 8, below):
-        found = tau_mem(curve(steps, [*start, last], total))
-        assert (found.status, found.last_step) == ("right", 800.0)
+        reading = tau_mem(curve(steps, [*start, last], total))
+        assert (reading.status, reading.last_step) == ("right", 800.0)
         if last:
-            assert found.bound == pytest.approx(400 * 2 ** ((level - 8 / total) / (sure - 8 / total)))
-            assert reached.value <= found.bound < 1.02 * reached.value
+            assert reading.bound == pytest.approx(400 * 2 ** ((level - 8 / total) / (sure - 8 / total)))
+            assert reached.value <= reading.bound < 1.02 * reached.value
     assert tau_mem(curve(steps, [0, 0, 30, 60], total)).bound == 800.0
 
 
 def test_a_null_above_a_half_refuses() -> None:
-    found = tau_mem(curve(STEPS, [150] * 6, null=0.51))
-    assert (found.status, found.notes[0][:8]) == ("refused", "the null")
-    assert np.isnan([found.value, found.low, found.high]).all()
+    reading = tau_mem(curve(STEPS, [150] * 6, null=0.51))
+    assert (reading.status, reading.notes[0][:8]) == ("refused", "the null")
+    assert np.isnan([reading.value, reading.low, reading.high]).all()
     assert tau_mem(curve(STEPS, [100] * 5 + [200], null=0.5)).status != "refused"
 
 
 @pytest.mark.parametrize("count", [[0] * 6, [0, 0, 0, 0, 0, 9], [0, 30, 0, 0, 0, 0], [0, 0, 0, 0, 12, 0]])
 def test_a_curve_that_does_not_stay_above_gives_no_number(count: list[int]) -> None:
-    found = tau_mem(curve(STEPS, count))
-    assert (found.status, found.last_step) == ("right", 1600)
-    assert np.isnan([found.value, found.low, found.high]).all()
+    reading = tau_mem(curve(STEPS, count))
+    assert (reading.status, reading.last_step) == ("right", 1600)
+    assert np.isnan([reading.value, reading.low, reading.high]).all()
 
 
 def test_one_point_above_counts_when_its_wilson_bound_is_above() -> None:
@@ -93,12 +92,12 @@ def test_one_point_above_counts_when_its_wilson_bound_is_above() -> None:
 
 
 def test_true_at_the_first_point_is_left_censored() -> None:
-    found = tau_mem(curve(STEPS[1:], [50, 60, 70, 80, 90]))
-    assert (found.status, found.last_step) == ("left", 100)
+    reading = tau_mem(curve(STEPS[1:], [50, 60, 70, 80, 90]))
+    assert (reading.status, reading.last_step) == ("left", 100)
     at_zero = tau_mem(curve(STEPS, [50, 60, 70, 80, 90, 100]))
     assert (at_zero.status, at_zero.last_step) == ("left", 100)
     assert "before any training" in at_zero.notes[0]
-    assert np.isnan([found.value, found.low, found.high]).all()
+    assert np.isnan([reading.value, reading.low, reading.high]).all()
 
 
 def test_dips_beyond_four_standard_errors_are_flagged() -> None:
@@ -138,8 +137,8 @@ def test_the_poorest_eligible_run_sets_the_level_and_the_rest_are_named() -> Non
     assert level.values.tolist() == [3.0]
     assert level.set_by == "memorized"
     assert set(level.left_out) == {"falling", "left", "refused"}
-    found = tau_gen(curves[2], level=level, memorization=times[2])
-    assert (found.status, found.last_step) == ("right", 1600)
+    reading = tau_gen(curves[2], level=level, memorization=times[2])
+    assert (reading.status, reading.last_step) == ("right", 1600)
 
 
 def test_without_an_eligible_run_there_is_no_level_and_no_time() -> None:
@@ -164,24 +163,24 @@ def test_without_an_eligible_run_there_is_no_level_and_no_time() -> None:
     ],
 )
 def test_quality_reaches_its_level_and_stays_up_to_memorization(
-    value: list[float], until: str, status: str, points: tuple[int, ...]
+    value: list[float], until: Status, status: str, points: tuple[int, ...]
 ) -> None:
     level = common_level([named("other", [9, 5, 3, 1, 1, 1])], [time("right")])
     assert level.values.tolist() == [1.5]
-    found = tau_gen(named("run", value), level=level, memorization=time(until, 600))
-    assert found.status == status
+    reading = tau_gen(named("run", value), level=level, memorization=time(until, 600))
+    assert reading.status == status
     if status == "reached":
-        assert found.points == points
-        assert points[0] < found.value < points[1]
+        assert reading.points == points
+        assert points[0] < reading.value < points[1]
     else:
-        assert np.isnan(found.value)
+        assert np.isnan(reading.value)
     if status == "right":
-        assert found.last_step == (400 if until == "reached" else 1600)
+        assert reading.last_step == (400 if until == "reached" else 1600)
 
 
 def test_a_family_whose_curves_never_cross_has_no_number() -> None:
     tables = [planted_rows(n, 1e7, 3e5, rng=np.random.default_rng(n)) for n in (16, 64)]
-    times = family_times(family(*tables), n_boot=50)
+    times = family_times(as_family(*tables), n_boot=50)
     numbers = times[["tau_mem", "tau_mem_low", "tau_mem_high", "tau_gen", "tau_gen_low", "tau_gen_high", "level"]]
     assert numbers.isna().all(axis=None)
     assert set(times["tau_mem_status"]) == {"right"}
@@ -191,9 +190,9 @@ def test_a_family_whose_curves_never_cross_has_no_number() -> None:
 
 def test_intervals_of_both_times_cover() -> None:
     """Binomial counts and log-normal quality around planted curves; the truth is the planted curve on the same grid."""
-    (exact,) = family_times(family(planted_rows(64, 2500, 170, total=10**6)), n_boot=0, level=1.5).to_dict("records")
+    (exact,) = family_times(as_family(planted_rows(64, 2500, 170, total=10**6)), n_boot=0, level=1.5).to_dict("records")
     rng = np.random.default_rng(0)
-    times = family_times(family(*(planted_rows(64, 2500, 170, seed=s, rng=rng) for s in range(200))), 200, level=1.5)
+    times = family_times(as_family(*(planted_rows(64, 2500, 170, seed=s, rng=rng) for s in range(200))), 200, level=1.5)
     for name in ("tau_mem", "tau_gen"):
         cover = ((times[f"{name}_low"] <= exact[name]) & (exact[name] <= times[f"{name}_high"])).mean()
         assert abs(cover - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 200), (name, cover)
@@ -217,7 +216,7 @@ def test_stored_ratios_are_resampled_jointly_over_runs_and_steps(tmp_path: Path)
     first, second = (d.count[1:, at] for d, at in zip(drawn, same, strict=True) if d.count is not None)
     assert np.corrcoef(first, second)[0, 1] > 0.7  # the same samples are memorized: the counts move together
     assert first.std() == pytest.approx(np.sqrt(300 * 0.5 * 0.5), rel=0.15)
-    loose = resample(family(paired.rows), curves, 400, seed=0)
+    loose = resample(as_family(paired.rows), curves, 400, seed=0)
     first, second = (d.count[1:, at] for d, at in zip(loose, same, strict=True) if d.count is not None)
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.2
 
@@ -225,7 +224,7 @@ def test_stored_ratios_are_resampled_jointly_over_runs_and_steps(tmp_path: Path)
 def test_copies_have_the_width_of_their_intervals_and_differ_between_runs() -> None:
     table = planted_rows(16, 160, 150, error=0.05)
     table["fd_pixels_low"] = np.where(table["step"] > 1000, -0.1, table["fd_pixels_low"])
-    both = family(table, table.assign(run="twin"))
+    both = as_family(table, table.assign(run="twin"))
     first, second = resample(both, family_curves(both), 4000, seed=0)
     for drawn in (first.quality, second.quality):
         assert drawn is not None
@@ -248,8 +247,8 @@ def test_samples_that_are_not_those_of_the_row_are_not_used(tmp_path: Path) -> N
 
 def test_the_same_seed_gives_the_same_table_whatever_other_runs_there_are() -> None:
     tables = [planted_rows(n, 40.0 * n, 170, rng=np.random.default_rng(n)) for n in (64, 256)]
-    both, alone = (family_times(family(*some), n_boot=50, seed=4) for some in (tables, tables[1:]))
-    again = family_times(family(*tables), n_boot=50, seed=4)
+    both, alone = (family_times(as_family(*some), n_boot=50, seed=4) for some in (tables, tables[1:]))
+    again = family_times(as_family(*tables), n_boot=50, seed=4)
     pd.testing.assert_frame_equal(both, again)
     columns = ["tau_mem", "tau_mem_low", "tau_mem_high"]
     assert both[columns].iloc[1].tolist() == alone[columns].iloc[0].tolist()
@@ -258,34 +257,34 @@ def test_the_same_seed_gives_the_same_table_whatever_other_runs_there_are() -> N
 @pytest.mark.parametrize("name", ["f_mem_total", "f_mem_null"])
 def test_f_mem_without_its_error_or_null_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=f"lacks the column {name}"):
-        family_times(family(planted_rows(16, 160, 150).drop(columns=name)), n_boot=0)
+        family_times(as_family(planted_rows(16, 160, 150).drop(columns=name)), n_boot=0)
 
 
 def test_a_family_without_f_mem_says_so() -> None:
     table = planted_rows(16, 160, 150)
     losses = table[["run", "n", "width", "seed", "index", "step"]].assign(loss_test_t50=1.0)
     with pytest.raises(InputError, match="n16-w16-s0 has no f_mem"):
-        family_times(family(losses), n_boot=0)
+        family_times(as_family(losses), n_boot=0)
 
 
 def test_quality_must_be_one_and_positive() -> None:
     table = planted_rows(16, 900, 150)
     with pytest.raises(InputError, match="choose quality=fd_pixels or quality=fd_pca64"):
-        family_times(family(table.assign(fd_pca64=1.0)), n_boot=0)
-    assert set(family_times(family(table.assign(fd_pca64=1.0)), n_boot=0, quality="fd_pixels")["quality"]) == {
+        family_times(as_family(table.assign(fd_pca64=1.0)), n_boot=0)
+    assert set(family_times(as_family(table.assign(fd_pca64=1.0)), n_boot=0, quality="fd_pixels")["quality"]) == {
         "fd_pixels"
     }
     with pytest.raises(InputError, match="quality=fid is no column"):
-        family_times(family(table), quality="fid")
+        family_times(as_family(table), quality="fid")
     with pytest.raises(InputError, match="level=-1"):
-        family_times(family(table), n_boot=0, level=-1)
+        family_times(as_family(table), n_boot=0, level=-1)
     table.loc[3, "fd_pixels"] = 0.0
     with pytest.raises(InputError, match="not positive at step 89"):
-        family_times(family(table), n_boot=0)
+        family_times(as_family(table), n_boot=0)
 
 
 def test_without_quality_tau_mem_stands_alone() -> None:
     table = planted_rows(16, 900, 150).drop(columns=["fd_pixels", "fd_pixels_low", "fd_pixels_high"])
-    times = family_times(family(table), n_boot=0)
+    times = family_times(as_family(table), n_boot=0)
     assert times["tau_mem_status"].tolist() == ["reached"]
     assert times["tau_gen_status"].tolist() == ["refused"]
