@@ -24,7 +24,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diffmem.config.options import build, known_keys
+from diffmem.config.options import build, known_keys, tags
 from diffmem.config.settings import Config
 from diffmem.config.theory import TheoryConfig
 from diffmem.errors import InputError
@@ -187,7 +187,7 @@ def _check_keys(parsed: list[Override], settings: DictConfig, group_names: list[
             continue
         group = name.partition(".")[0]
         if group in settings and name in known_keys(Config):
-            raise InputError(f"{name} does not apply to {group}={settings[group].get('name', 'this')}: leave it out.")
+            raise InputError(f"{name} does not apply to {group}={settings[group][tags(Config)[group]]}: leave it out.")
         near = difflib.get_close_matches(name, [*applies, *group_names], n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else "`diffmem train --cfg` shows them all."
         raise InputError(f"{name} is no option: {hint}")

@@ -2,7 +2,7 @@
 
 from concurrent.futures import Future
 
-from diffmem.config.settings import Config, ExecutorConfig
+from diffmem.config.settings import Config, HereExecutor
 from diffmem.training.session import Outcome, execute, plan
 from diffmem.training.signals import Interrupted
 
@@ -10,7 +10,7 @@ from diffmem.training.signals import Interrupted
 class Here:
     """`submit` returns when the run is over. After an interrupt nothing more is started."""
 
-    def __init__(self, config: ExecutorConfig) -> None:
+    def __init__(self, config: HereExecutor) -> None:
         self._left = False
 
     def submit(self, config: Config) -> Future[Outcome]:

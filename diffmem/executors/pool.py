@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from signal import SIGTERM
 
-from diffmem.config.settings import Config, ExecutorConfig
+from diffmem.config.settings import Config, PoolExecutor
 from diffmem.training.machine import resolve_device
 from diffmem.training.session import Outcome, execute, plan
 
@@ -34,7 +34,7 @@ class WorkerDied(RuntimeError):
 class Pool:
     """Runs in processes of their own. `close(cancel=True)` leaves within seconds, each run at a resume point."""
 
-    def __init__(self, config: ExecutorConfig) -> None:
+    def __init__(self, config: PoolExecutor) -> None:
         self._retries = config.retries
         self._workers = config.workers
         self._context = get_context("forkserver")

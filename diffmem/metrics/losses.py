@@ -10,16 +10,14 @@ Letters: N images, R repeats with N R >= 1024.
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from diffmem import rng
-from diffmem.diffusion.process import Process
+from diffmem.diffusion.process import Denoiser, Process
 from diffmem.errors import InputError
-
-Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 DRAWS = 1024  # least number of images x repeats behind one loss
 

@@ -9,13 +9,12 @@ import math
 
 from torch import Tensor
 
-from diffmem.diffusion.process import Process
+from diffmem.diffusion.process import Denoiser, Process
 from diffmem.metrics import psnr
 from diffmem.metrics.authenticity import auth_pct
 from diffmem.metrics.calibrated_l2 import calibrated_l2
 from diffmem.metrics.data_copying import data_copying
 from diffmem.metrics.features.gap import Projection, feature_nearest
-from diffmem.metrics.losses import Denoiser
 from diffmem.metrics.search import NearestTwo, TrainingIndex, gap_ratio, memorized_fraction
 from diffmem.records import Measure
 

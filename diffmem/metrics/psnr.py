@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from diffmem.diffusion.empirical import EmpiricalDenoiser
-from diffmem.diffusion.process import Process
-from diffmem.metrics.losses import Denoiser, evaluating, noise_pairs
+from diffmem.diffusion.process import Denoiser, Process
+from diffmem.metrics.losses import evaluating, noise_pairs
 
 
 def psnr(denoiser: Denoiser, process: Process, images: Tensor, t: int, *, scale: float, tile: int = 512) -> float:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from diffmem.data import mixture
 from diffmem.diffusion.empirical import EmpiricalDenoiser
-from diffmem.diffusion.process import Process
-from diffmem.metrics.losses import Denoiser, evaluating, noise_pairs
+from diffmem.diffusion.process import Denoiser, Process
+from diffmem.metrics.losses import evaluating, noise_pairs
 
 
 def score_errors(

@@ -8,7 +8,7 @@ runs to spend are spent or it picks nothing. A run that an earlier, interrupted 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from diffmem.config.settings import Config
+from diffmem.config.settings import Config, HereExecutor
 from diffmem.errors import InputError
 from diffmem.executors.pool import default_workers
 from diffmem.store import RunDir
@@ -124,4 +124,6 @@ def _setting(config: Config) -> dict[str, object]:
 def _workers(plans: Sequence[Plan]) -> int:
     """How many runs the executor has under way at once."""
     config = plans[0].config
-    return 1 if config.executor.name == "here" else config.executor.workers or default_workers(config)
+    if isinstance(config.executor, HereExecutor):
+        return 1
+    return config.executor.workers or default_workers(config)

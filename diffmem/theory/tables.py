@@ -178,4 +178,4 @@ def _said(times: Times) -> str:
 
 
 def _made(config: TheoryConfig, table: pd.DataFrame, facts: dict[str, Any], sentence: str) -> Made:
-    return Made(table, {"settings": dataclasses.asdict(config), **facts}, sentence)
+    return Made(table, {"settings": config.to_mapping(), **facts}, sentence)

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from diffmem import models
 from diffmem.config.settings import Config
 from diffmem.data import Dataset, Split, load, split
 from diffmem.diffusion.process import Process
@@ -54,7 +53,6 @@ class Outcome:
 def plan(config: Config) -> Plan:
     """Check everything that can be checked before a run. Raises InputError; writes nothing."""
     machine.resolve_device(config.device)
-    models.check(config.model)
     dataset = load(config.data)
     parts = split(dataset, config.data)
     evaluate.check(config, parts)

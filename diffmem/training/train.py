@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from diffmem import rng
-from diffmem.config.settings import Config, OptimizerConfig
+from diffmem.config.settings import AdamWOptimizer, Config, Optimizer, SGDOptimizer
 from diffmem.diffusion.process import Process
 from diffmem.models import build
 
@@ -49,13 +49,13 @@ def initial_state(config: Config, device: torch.device) -> State:
     return State(0, model, make_optimizer(model, config.optimizer), ema)
 
 
-def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, config: Optimizer) -> torch.optim.Optimizer:
     weights = list(model.parameters())
-    if config.name == "sgd":
+    if isinstance(config, SGDOptimizer):
         return torch.optim.SGD(
             weights, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
         )
-    kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
+    kind = torch.optim.AdamW if isinstance(config, AdamWOptimizer) else torch.optim.Adam
     return kind(weights, lr=config.lr, betas=(config.beta1, config.beta2), weight_decay=config.weight_decay, fused=True)
 
 
@@ -124,7 +124,7 @@ def _step(state: State, images: Tensor, process: Process, config: Config) -> Ten
 @contextlib.contextmanager
 def _dropout_keyed(config: Config, step: int, device: torch.device) -> Iterator[None]:
     """Dropout takes no generator, so the device's default one is keyed by the step and put back."""
-    if config.model.dropout == 0:
+    if not config.model.has_dropout:
         yield
         return
     devices = [] if device.type == "cpu" else [device]

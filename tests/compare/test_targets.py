@@ -18,7 +18,8 @@ from diffmem.compare.comparison import compare
 from diffmem.compare.targets.files import read_images
 from diffmem.compare.targets.open import open_targets
 from diffmem.compare.targets.study import Given, to_epsilon
-from diffmem.config.settings import DiffusionConfig, ModelConfig
+from diffmem.config.diffusion import LinearDiffusion
+from diffmem.config.model import UNetReferenceModel
 from diffmem.diffusion.process import Process
 from diffmem.diffusion.sampler import initial_noise
 from diffmem.errors import InputError
@@ -42,7 +43,8 @@ class Code:
 def reference_folder(root: Path, name: str = NAME, steps: tuple[int, ...] = (0, 250, 5000)) -> Path:
     """A folder as the reference code leaves it, with a small network's weights under the study's names."""
     torch.manual_seed(0)
-    cfg = ModelConfig(name="unet_reference", width=8, blocks=2, multipliers=(1, 2), attention=(2,), dropout=0.1)
+    size: dict[str, Any] = {"width": 8, "blocks": 2, "multipliers": (1, 2), "attention": (2,), "mid_attention": True}
+    cfg = UNetReferenceModel(heads=4, groups=8, dropout=0.1, **size)
     network = UNetReference(cfg, (1, 16, 16))
     state = {f"module.{theirs}": network.state_dict()[ours] for ours, theirs in study_names(network).items()}
     state[f"module.{SINUSOIDS}"] = sinusoid(torch.arange(1000), 8)
@@ -180,7 +182,7 @@ def test_a_network_without_a_scheduler_says_so(tmp_path: Path, train: Given) -> 
 
 @pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction"])
 def test_every_prediction_becomes_epsilon(kind: str) -> None:
-    process = Process.from_config(DiffusionConfig(schedule="linear", T=50))
+    process = Process.from_config(LinearDiffusion(T=50, beta_first=1e-4, beta_last=2e-2))
     x0, eps, t = noise_images(6, 0).double(), torch.randn(6, 1, 4, 4).double(), torch.arange(6) * 8
     signal, sigma = process.coefficients(t, x0)
     said = {"epsilon": eps, "sample": x0, "v_prediction": signal * eps - sigma * x0}[kind]

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from diffmem.config.settings import DiffusionConfig
+from diffmem.config.diffusion import LinearDiffusion
 from diffmem.diffusion.empirical import EmpiricalDenoiser
 from diffmem.diffusion.process import Process
 from diffmem.errors import InputError
 from diffmem.metrics.losses import epsilon_losses
 
-PROCESS = Process.from_config(DiffusionConfig(schedule="linear", T=1000))
+PROCESS = Process.from_config(LinearDiffusion(T=1000, beta_first=1e-4, beta_last=2e-2))
 
 
 def log_density(x: Tensor, train: Tensor, t: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from diffmem.cli.main import main
+from diffmem.config.settings import PoolExecutor
 from diffmem.errors import InputError
 from diffmem.executors.pool import PRELOAD, Pool, WorkerDied
 from diffmem.store import RunDir
@@ -21,12 +22,13 @@ from diffmem.training.session import execute, plan
 from tests.helpers.tiny import OVERRIDES, outcome_bytes, tiny
 
 GRID = [*(word for word in OVERRIDES if not word.startswith(("data.n=", "threads="))), "data.n=8,12", "out=runs"]
+POOL = PoolExecutor(workers=None, retries=1)
 
 
 def test_a_run_in_the_pool_has_the_bytes_of_one_here(tmp_path: Path) -> None:
     here, pooled = tiny(tmp_path / "here"), tiny(tmp_path / "pool")
     execute(plan(here))
-    pool = Pool(pooled.executor)
+    pool = Pool(POOL)
     assert pool.submit(pooled).result(600).status == "complete"
     pool.close()
     assert outcome_bytes(plan(pooled).run.path) == outcome_bytes(plan(here).run.path)
@@ -34,7 +36,7 @@ def test_a_run_in_the_pool_has_the_bytes_of_one_here(tmp_path: Path) -> None:
 
 def test_a_killed_worker_is_replaced_and_its_run_goes_on(tmp_path: Path) -> None:
     config = tiny(tmp_path, train={"steps": 20_000, "save_seconds": 0.2}, grid={"first": 10_000})
-    pool = Pool(config.executor)
+    pool = Pool(POOL)
     future = pool.submit(config)
     run = plan(config).run
     killed = wait_for_steps(run)

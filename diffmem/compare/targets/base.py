@@ -15,11 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmem.diffusion.process import Process
+from diffmem.diffusion.process import Denoiser, Process
 from diffmem.diffusion.sampler import initial_noise
 from diffmem.errors import InputError
-
-Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)

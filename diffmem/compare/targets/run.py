@@ -14,12 +14,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from diffmem.compare.targets.base import Denoiser, Images, Model, Space, Target
+from diffmem.compare.targets.base import Images, Model, Space, Target
+from diffmem.config.data import MixtureData
 from diffmem.config.settings import Config
 from diffmem.data import load, mixture, split
 from diffmem.definitions import onset, quality_column
 from diffmem.diffusion.empirical import EmpiricalDenoiser
-from diffmem.diffusion.process import Process
+from diffmem.diffusion.process import Denoiser, Process
 from diffmem.diffusion.sampler import sample
 from diffmem.errors import InputError
 from diffmem.files import sha256
@@ -81,10 +82,10 @@ def bookend(kind: str, like: Target) -> Target:
         raise InputError(f"{kind} takes its images and sampler from a run: name a run before it.")
     run = load_run(like.group)
     config = run.config
-    if kind == "population" and config.data.name != "mixture":
+    if kind == "population" and not isinstance(config.data, MixtureData):
         raise InputError(
-            f"population is known in closed form for data=mixture only, and {like.label} has data={config.data.name}: "
-            "leave it out."
+            f"population is known in closed form for data={MixtureData.name} only, and {like.label} has "
+            f"data={config.data.name}: leave it out."
         )
     return Target(
         label=f"{kind} ({like.images.name})",
@@ -142,11 +143,13 @@ def _loader(run: Run, step: int) -> Callable[[torch.device], Model]:
 
 
 def _exact_loader(kind: str, run: Run) -> Callable[[torch.device], Model]:
+    data = run.config.data
+
     def loaded(device: torch.device) -> Model:
         process = Process.from_config(run.config.diffusion).to(device)
-        if kind == "empirical":
-            return _model(run, EmpiricalDenoiser(run.train_images().to(device), process), device)
-        return _model(run, _population(run.config, process), device)
+        if kind == "population" and isinstance(data, MixtureData):
+            return _model(run, _population(data, process), device)
+        return _model(run, EmpiricalDenoiser(run.train_images().to(device), process), device)
 
     return loaded
 
@@ -160,11 +163,8 @@ def _model(run: Run, denoiser: Denoiser, device: torch.device) -> Model:
     return Model(denoiser, Process.from_config(config.diffusion).to(device), Space(parts.mean, parts.scale), draw)
 
 
-def _population(config: Config, process: Process) -> Denoiser:
+def _population(data: MixtureData, process: Process) -> Denoiser:
     """epsilon = -sqrt(1 - alpha_bar) times the mixture's exact score, in model space."""
-    data = config.data
-    assert data.mu is not None
-    assert data.sigma is not None
     mu, sigma = data.scale * data.mu, data.scale * data.sigma
 
     def epsilon(x: Tensor, t: Tensor) -> Tensor:

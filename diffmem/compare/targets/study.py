@@ -18,19 +18,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffmem.compare.targets.base import Denoiser, Images, Model, Space, Target
+from diffmem.compare.targets.base import Images, Model, Space, Target
 from diffmem.compare.targets.files import load_state, read_images, read_json
 from diffmem.compare.targets.run import nearest_saved
-from diffmem.config.settings import DiffusionConfig, SamplerConfig
+from diffmem.config.diffusion import LinearDiffusion, ReferenceSampler
 from diffmem.data.dataset import TEST_COUNT, channel_mean
-from diffmem.diffusion.process import Process
+from diffmem.diffusion.process import Denoiser, Process
 from diffmem.diffusion.sampler import sample
 from diffmem.errors import InputError
 from diffmem.models.unet_reference import load_reference_state_dict
 from diffmem.study_folder import StudyFolder, parse
 
-STUDY = DiffusionConfig(schedule="linear", T=1000)
-STUDY_SAMPLER = SamplerConfig(name="reference", calls=99)
+STUDY = LinearDiffusion(T=1000, beta_first=1e-4, beta_last=2e-2)
+STUDY_SAMPLER = ReferenceSampler(calls=99)
 CALLS = 50  # network calls of a diffusers target, by DDIM
 SCHEDULERS = ("DDPM", "DDIM", "PNDM", "DPMSolverMultistep", "DPMSolverSinglestep", "UniPCMultistep", "DEISMultistep")
 _SCHEDULE = (
