@@ -126,12 +126,12 @@ def override_evaluation(settings: Mapping[str, Any], overrides: list[str]) -> Co
 def groups() -> dict[str, list[str]]:
     """The config groups and the names in each."""
     root = resources.files(CONFIGS)
-    found = {}
+    names_of = {}
     for folder in sorted(root.iterdir(), key=lambda entry: entry.name):
         if folder.is_dir() and not folder.name.startswith("_"):
             names = [Path(file.name).stem for file in folder.iterdir() if file.name.endswith(".yaml")]
-            found[folder.name] = sorted(names)
-    return found
+            names_of[folder.name] = sorted(names)
+    return names_of
 
 
 def _parse(overrides: list[str]) -> list[Override]:

@@ -214,10 +214,10 @@ def load_reference_state_dict(state_dict: Mapping[str, Tensor]) -> nn.Module:
     if missing or unexpected:
         raise _not_the_study(missing, unexpected)
     for ours, tensor in model.state_dict().items():
-        found = weights[names[ours]]
-        if found.shape != tensor.shape:
+        weight = weights[names[ours]]
+        if weight.shape != tensor.shape:
             raise InputError(
-                f"{names[ours]} has shape {tuple(found.shape)}, where the study's U-Net of width {cfg.width} has "
+                f"{names[ours]} has shape {tuple(weight.shape)}, where the study's U-Net of width {cfg.width} has "
                 f"{tuple(tensor.shape)}: these weights are of another network."
             )
     assert table is not None

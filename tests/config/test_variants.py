@@ -48,14 +48,17 @@ def test_every_variant_can_be_made() -> None:
     assert set(NETWORKS) == set(MODELS.values())
 
 
+def is_the_word_of_a_variant(node: ast.expr) -> bool:
+    """Whether it reads like `config.data.name` or `cfg.name`."""
+    if not isinstance(node, ast.Attribute) or node.attr not in TAGS:
+        return False
+    owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", None)
+    return owner in {*TABLES, "cfg", "config", "self"}
+
+
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_code_asks_for_a_variant_by_its_name(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
-        if not isinstance(node, ast.Compare):
-            continue
-        sides = [node.left, *node.comparators]
-        if any(isinstance(side, ast.Attribute) and side.attr in TAGS for side in sides):
-            named = {
-                inner.value for side in sides for inner in ast.walk(side) if isinstance(inner, ast.Constant)
-            } & WORDS
+        if isinstance(node, ast.Compare) and any(map(is_the_word_of_a_variant, [node.left, *node.comparators])):
+            named = {inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant)} & WORDS
             assert not named, f"line {node.lineno} compares with {named}: ask the variant (isinstance, or a property)"

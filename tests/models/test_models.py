@@ -207,7 +207,7 @@ def test_a_checkpoint_of_other_settings_is_refused(name: str, change: dict[str, 
     cfg, shape = CASES[name]
     save_model(make(name), cfg, shape, tmp_path)
     with pytest.raises(InputError, match="settings"):
-        load_model(tmp_path, dataclasses.replace(cfg, **change), shape)  # type: ignore[arg-type]
+        load_model(tmp_path, dataclasses.replace(cfg, **change), shape)
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
