@@ -24,7 +24,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diffmem.config.options import build, known_keys, tags
+from diffmem.config.options import build, known_keys, tags, without_foreign
 from diffmem.config.settings import Config
 from diffmem.config.theory import TheoryConfig
 from diffmem.errors import InputError
@@ -202,7 +202,8 @@ def _leaves(settings: Any, prefix: str) -> Iterator[str]:
 
 
 def _to_config(settings: DictConfig) -> Config:
-    return Config.from_mapping(_plain(settings))
+    """An experiment sets options of its own variants, such as Adam's beta2, which another choice has no use for."""
+    return Config.from_mapping(without_foreign(Config, _plain(settings)))
 
 
 def _plain(settings: DictConfig) -> dict[str, Any]:

@@ -119,6 +119,17 @@ def build_variant(
     return build(table[word], applies, f"{group}.")
 
 
+def without_foreign(cls: type, mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """`mapping` without the options of variants that it does not choose."""
+    kept = dict(mapping)
+    for name, hint in typing.get_type_hints(cls).items():
+        table, group = variants(hint), mapping.get(name)
+        if table and isinstance(group, Mapping) and (chosen := table.get(group.get(tags(cls)[name]))):
+            foreign = set(_names(table.values())) - set(_names([chosen]))
+            kept[name] = {key: value for key, value in group.items() if key not in foreign}
+    return kept
+
+
 def to_mapping(instance: Any) -> dict[str, Any]:
     """The inverse of `build`: a plain nested dict, tuples as lists, the tag of a variant before its options."""
     entries = [(entry.name, getattr(instance, entry.name)) for entry in dataclasses.fields(instance)]

@@ -8,7 +8,7 @@ from diffmem.config.settings import Config
 
 CHECKPOINTS = [0, 2, 4, 6, 11, 20, 24]
 
-# for the command line
+# in Hydra's grammar, for the command line
 OVERRIDES = [
     *("data=digits", "data.n=8", "data.scale=2", "model=unet_tiny", "model.width=4", "model.multipliers=[1]"),
     *("model.groups=2", "diffusion.T=20", "optimizer=adam", "optimizer.lr=0.01", "train.steps=24", "train.batch=4"),
