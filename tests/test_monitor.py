@@ -12,7 +12,7 @@ from diffmem import MemorizationMonitor
 from diffmem.analysis.tables.family import read_table
 from diffmem.errors import InputError
 from diffmem.stats.intervals import wilson
-from tests.helpers.compare_targets import noise_images
+from tests.helpers.compare_targets import noise_images, tiny_unet
 
 TRAIN, HELDOUT = noise_images(50, 0) * 2 - 1, noise_images(300, 1) * 2 - 1
 EXAMPLE = Path(__file__).parents[1] / "examples" / "train_diffusers.py"
@@ -89,8 +89,6 @@ def test_looking_leaves_no_trace() -> None:
 
 def test_a_pipeline_is_drawn_in_eval_mode() -> None:
     from diffusers import DDIMPipeline, DDIMScheduler
-
-    from tests.compare.test_targets import tiny_unet
 
     unet = tiny_unet(sample_size=4, in_channels=1, out_channels=1, dropout=0.5).train()
     pipeline: Any = DDIMPipeline(unet, DDIMScheduler(num_train_timesteps=50))

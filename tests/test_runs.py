@@ -139,7 +139,11 @@ def test_no_more_samples_are_read_than_asked_for(run: diffmem.Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [{"name": "unet_reference", "width": 4}, {"name": "resmlp", "width": 8, "multipliers": []}]
+    "model",
+    [
+        {"name": "unet_reference", "width": 4},
+        {"name": "resmlp", "width": 8, "multipliers": None, "mid_attention": None, "groups": None},
+    ],
 )
 def test_other_models_open_through_load_run(model: dict[str, object], tmp_path: Path) -> None:
     mixture = {"name": "mixture", "n": 8, "dim": 4, "mu": 1.0, "sigma": 1.0, "size": None, "channels": None}

@@ -1,7 +1,6 @@
 """`diffmem theory`: the random-features theory, a figure with its tables."""
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
 
 SUMMARY = "compute the random-features theory: a figure with its tables"
@@ -26,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = Path(config.out or "runs/theory")
     check_folder(folder, "out")
     made: tables.Made = getattr(tables, arguments.what)(config)
-    facts = {"settings": asdict(config), **made.facts}
+    facts = {"settings": config.to_mapping(), **made.facts}
     figure = getattr(figures, arguments.what)(made.table, facts)
     png, *_ = figures.write(figure, made.table, facts, folder, arguments.what)
     print(made.sentence)

@@ -24,7 +24,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diffmem.config.options import build, known_keys
+from diffmem.config.options import build, known_keys, tags, without_foreign
 from diffmem.config.settings import Config
 from diffmem.config.theory import TheoryConfig
 from diffmem.errors import InputError
@@ -126,12 +126,12 @@ def override_evaluation(settings: Mapping[str, Any], overrides: list[str]) -> Co
 def groups() -> dict[str, list[str]]:
     """The config groups and the names in each."""
     root = resources.files(CONFIGS)
-    found = {}
+    names_of = {}
     for folder in sorted(root.iterdir(), key=lambda entry: entry.name):
         if folder.is_dir() and not folder.name.startswith("_"):
             names = [Path(file.name).stem for file in folder.iterdir() if file.name.endswith(".yaml")]
-            found[folder.name] = sorted(names)
-    return found
+            names_of[folder.name] = sorted(names)
+    return names_of
 
 
 def _parse(overrides: list[str]) -> list[Override]:
@@ -187,7 +187,7 @@ def _check_keys(parsed: list[Override], settings: DictConfig, group_names: list[
             continue
         group = name.partition(".")[0]
         if group in settings and name in known_keys(Config):
-            raise InputError(f"{name} does not apply to {group}={settings[group].get('name', 'this')}: leave it out.")
+            raise InputError(f"{name} does not apply to {group}={settings[group][tags(Config)[group]]}: leave it out.")
         near = difflib.get_close_matches(name, [*applies, *group_names], n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else "`diffmem train --cfg` shows them all."
         raise InputError(f"{name} is no option: {hint}")
@@ -202,7 +202,8 @@ def _leaves(settings: Any, prefix: str) -> Iterator[str]:
 
 
 def _to_config(settings: DictConfig) -> Config:
-    return Config.from_mapping(_plain(settings))
+    """An experiment sets options of its own variants, such as Adam's beta2, which another choice has no use for."""
+    return Config.from_mapping(without_foreign(Config, _plain(settings)))
 
 
 def _plain(settings: DictConfig) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """Options as dataclass fields: allowed ranges beside the field, and one checked way from a mapping to the dataclass.
 
+A field whose type is a union of `Variant` dataclasses is a choice: the word under the tag (`name`, of most) selects
+the dataclass, and so the options there are. The union is the one table of the choice.
+
 Knows nothing of what the options mean. Every message names the option by its dotted name, as a user types it.
 """
 
@@ -9,11 +12,25 @@ import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from diffmem.errors import InputError
 
 T = TypeVar("T")
+
+
+class Variant:
+    """One of several dataclasses that a setting chooses between; its class attribute `tag` holds its word."""
+
+    tag: ClassVar[str] = "name"
+
+
+def variants(union: Any) -> dict[str, type[Any]]:
+    """The dataclasses of a union of variants by their words; empty for any other type."""
+    classes = typing.get_args(union)
+    if not all(isinstance(cls, type) and issubclass(cls, Variant) for cls in classes):
+        return {}
+    return {getattr(cls, cls.tag): cls for cls in classes}
 
 
 def option(
@@ -30,15 +47,24 @@ def option(
 
 
 def known_keys(cls: type, prefix: str = "") -> list[str]:
-    """Every option by its dotted name."""
+    """Every option by its dotted name, those of all variants included."""
     keys = []
     hints = typing.get_type_hints(cls)
     for entry in dataclasses.fields(cls):
-        if dataclasses.is_dataclass(hints[entry.name]):
-            keys += known_keys(typing.cast(type, hints[entry.name]), f"{prefix}{entry.name}.")
+        hint = hints[entry.name]
+        if dataclasses.is_dataclass(hint):
+            keys += known_keys(typing.cast(type, hint), f"{prefix}{entry.name}.")
+        elif table := variants(hint):
+            keys += [f"{prefix}{entry.name}.{name}" for name in _names(table.values())]
         else:
             keys.append(prefix + entry.name)
     return keys
+
+
+def tags(cls: type) -> dict[str, str]:
+    """Each field that is a choice, with the tag that its variants share."""
+    tables = {name: variants(hint) for name, hint in typing.get_type_hints(cls).items()}
+    return {name: next(iter(table.values())).tag for name, table in tables.items() if table}
 
 
 def unknown_key(key: str, known: Iterable[str]) -> InputError:
@@ -48,8 +74,13 @@ def unknown_key(key: str, known: Iterable[str]) -> InputError:
     return InputError(f"unknown option {key}: {hint}")
 
 
-def build(cls: type[T], mapping: Mapping[str, Any], prefix: str = "") -> T:
-    """An instance of dataclass `cls`, nested ones included. Raises InputError where a key or value does not fit."""
+def build(
+    cls: type[T], mapping: Mapping[str, Any], prefix: str = "", *, unused: Mapping[str, Mapping[str, Any]] | None = None
+) -> T:
+    """An instance of dataclass `cls`, nested ones included. Raises InputError where a key or value does not fit.
+
+    `unused` holds, for a field that is a choice, the values besides null that an option of another variant may have.
+    """
     hints = typing.get_type_hints(cls)
     fields = {entry.name: entry for entry in dataclasses.fields(typing.cast(Any, cls))}
     for name in mapping:
@@ -60,11 +91,62 @@ def build(cls: type[T], mapping: Mapping[str, Any], prefix: str = "") -> T:
         key, hint = prefix + name, hints[name]
         if dataclasses.is_dataclass(hint):
             values[name] = build(typing.cast(type, hint), mapping.get(name) or {}, key + ".")
+        elif table := variants(hint):
+            values[name] = build_variant(table, mapping.get(name) or {}, key, unused=(unused or {}).get(name, {}))
         elif name in mapping:
             values[name] = _check(key, mapping[name], hint, entry.metadata)
         elif entry.default is dataclasses.MISSING:
             raise InputError(f"{key} is missing: give it a value.")
     return cls(**values)
+
+
+def build_variant(
+    table: Mapping[str, type[Any]], mapping: Mapping[str, Any], group: str, *, unused: Mapping[str, Any] | None = None
+) -> Any:
+    """The variant that `mapping` names, as `build` makes it. An option of another variant may be null or `unused`."""
+    tag = next(iter(table.values())).tag
+    if tag not in mapping:
+        raise InputError(f"{group}.{tag} is missing: give it a value.")
+    word = _check(f"{group}.{tag}", mapping[tag], str, {"choices": tuple(table)})
+    own, foreign = _names([table[word]]), _names(table.values())
+    applies = {}
+    for name, value in mapping.items():
+        if name in own or name not in foreign:
+            applies[name] = value
+        elif value is not None and value != (unused or {}).get(name):
+            raise InputError(f"{group}.{name}={value} does not apply to {group}={word}: leave it out.")
+    del applies[tag]
+    return build(table[word], applies, f"{group}.")
+
+
+def without_foreign(cls: type, mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """`mapping` without the options of variants that it does not choose."""
+    kept = dict(mapping)
+    for name, hint in typing.get_type_hints(cls).items():
+        table, group = variants(hint), mapping.get(name)
+        if table and isinstance(group, Mapping) and (chosen := table.get(str(group.get(tags(cls)[name])))):
+            foreign = set(_names(table.values())) - set(_names([chosen]))
+            kept[name] = {key: value for key, value in group.items() if key not in foreign}
+    return kept
+
+
+def to_mapping(instance: Any) -> dict[str, Any]:
+    """The inverse of `build`: a plain nested dict, tuples as lists, the tag of a variant before its options."""
+    entries = [(entry.name, getattr(instance, entry.name)) for entry in dataclasses.fields(instance)]
+    tag = [(instance.tag, getattr(instance, instance.tag))] if isinstance(instance, Variant) else []
+    return dict([*tag, *((name, _plain(value)) for name, value in entries)])
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_mapping(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _names(classes: Iterable[type[Any]]) -> list[str]:
+    """The tag and every option that one of these variants has."""
+    names = [name for cls in classes for name in (cls.tag, *(entry.name for entry in dataclasses.fields(cls)))]
+    return list(dict.fromkeys(names))
 
 
 def _check(key: str, value: Any, hint: Any, bounds: Mapping[str, Any]) -> Any:

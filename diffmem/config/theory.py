@@ -1,9 +1,11 @@
 """The settings of `diffmem theory`: a model of the theory, what is drawn of it, and where it goes."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from diffmem.config.options import option
-from diffmem.config.settings import DataConfig
+from diffmem.config.data import Data
+from diffmem.config.identity import stored
+from diffmem.config.options import option, to_mapping
 from diffmem.errors import InputError
 
 LARGEST_P = 4000  # features of a simulated draw: more take minutes
@@ -13,7 +15,7 @@ LARGEST_P = 4000  # features of a simulated draw: more take minutes
 class TheoryConfig:
     """One model of the random-features theory. d dimensions, p = psi_p d features, n = psi_n d points."""
 
-    data: DataConfig  # where covariance=data
+    data: Data  # where covariance=data
     psi_p: float = option(low=0.01, high=1e4)
     psi_n: float = option(low=0.01, high=1e4)
     t: float = option(low=1e-3, high=10)  # diffusion time of the Ornstein-Uhlenbeck process
@@ -47,6 +49,10 @@ class TheoryConfig:
                 f"d={self.d} with psi_p={self.psi_p:g} simulates {self.psi_p * self.d:.0f} features, and more than "
                 f"{LARGEST_P} take minutes: use d={max(int(LARGEST_P / self.psi_p), 2)} or less, or draws=0."
             )
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain nested dict, the data as a run stores them."""
+        return stored(to_mapping(self))
 
     @property
     def dimensions(self) -> int:

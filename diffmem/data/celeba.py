@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmem.config.settings import DataConfig
+from diffmem.config.data import CelebaData
 from diffmem.data.dataset import CHUNK, Dataset, check_shape, content_sha256, held_out_count
 from diffmem.data.image_folder import load_folder
 from diffmem.errors import InputError
@@ -21,7 +21,7 @@ SOURCE = "Z. Liu, P. Luo, X. Wang and X. Tang, Deep Learning Face Attributes in 
 LICENCE = "non-commercial research only (CelebA agreement)"
 
 
-def load(cfg: DataConfig) -> Dataset:
+def load(cfg: CelebaData) -> Dataset:
     """CelebA from images or from the study's tensor. Test: the last 2048, or the last half of fewer than 2050.
 
     Raises InputError where neither is found, or where the tensor is not one of images in [0, 1].
@@ -34,7 +34,7 @@ def load(cfg: DataConfig) -> Dataset:
     root = Path(cfg.root)
     tensor_path = root if root.suffix == ".pt" else root / f"CelebA{cfg.size}.pt"
     if root.suffix != ".pt" and not tensor_path.is_file():
-        return load_folder(cfg, source=SOURCE, licence=LICENCE)
+        return load_folder(cfg, root, source=SOURCE, licence=LICENCE)
     stored = _read_tensor(tensor_path)
     check_shape(cfg, stored.shape[1:])
     return Dataset(

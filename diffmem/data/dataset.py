@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmem.config.settings import DataConfig
+from diffmem.config.data import DataConfig, FileData, ImageData
 from diffmem.errors import InputError
 
 TEST_COUNT = 2048
@@ -95,8 +95,7 @@ def check_subset(dataset: Dataset, cfg: DataConfig) -> None:
     free = dataset.count - dataset.test_count
     if (cfg.index + 1) * cfg.n <= free:
         return
-    largest = free // (cfg.index + 1)
-    largest -= largest % 2 if cfg.name == "mixture" else 0
+    largest = cfg.largest_n(free // (cfg.index + 1))
     fixes = [f"data.n={largest} or less"] if largest >= 2 else []
     if cfg.n <= free:
         fixes.append(f"data.index={free // cfg.n - 1} or less")
@@ -106,7 +105,7 @@ def check_subset(dataset: Dataset, cfg: DataConfig) -> None:
     )
 
 
-def held_out_count(cfg: DataConfig, count: int) -> int:
+def held_out_count(cfg: FileData, count: int) -> int:
     """Size of the test split of `count` images: 2048, or the last half of fewer than 2050.
 
     Raises InputError where there are fewer than two to train on and two to test on.
@@ -116,22 +115,13 @@ def held_out_count(cfg: DataConfig, count: int) -> int:
     return TEST_COUNT if count >= TEST_COUNT + 2 else count // 2
 
 
-def check_shape(cfg: DataConfig, shape: tuple[int, int, int]) -> None:
+def check_shape(cfg: ImageData, shape: tuple[int, int, int]) -> None:
     """Raises InputError where `cfg` asks for images of another shape than the (C, H, W) the set has."""
     for option, value, has in (("size", cfg.size, shape[-1]), ("channels", cfg.channels, shape[0])):
         if value != has:
             raise InputError(
                 f"data.{option}={value} does not fit {cfg.name}, which has {has}: set data.{option}={has}."
             )
-    check_unused(cfg, "dim", "mu", "sigma")
-
-
-def check_unused(cfg: DataConfig, *options: str) -> None:
-    """Raises InputError where an option is set that this set has no use for."""
-    for option in options:
-        value = getattr(cfg, option)
-        if value is not None:
-            raise InputError(f"data.{option}={value} has no meaning for {cfg.name}: leave it out.")
 
 
 def content_sha256(stored: np.ndarray) -> str:

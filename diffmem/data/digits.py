@@ -2,19 +2,18 @@
 
 import numpy as np
 
-from diffmem.config.settings import DataConfig
-from diffmem.data.dataset import Dataset, check_shape, check_unused, content_sha256
+from diffmem.config.data import DigitsData
+from diffmem.data.dataset import Dataset, check_shape, content_sha256
 from diffmem.rng import permutation
 
 LEVELS = 16  # ink is counted from 0 to 16
 TEST_COUNT = 500
 
 
-def load(cfg: DataConfig) -> Dataset:
+def load(cfg: DigitsData) -> Dataset:
     """All digits as [1797, 1, 8, 8]. Raises InputError for another data.size or data.channels."""
     from sklearn.datasets import load_digits
 
-    check_unused(cfg, "root")
     check_shape(cfg, (1, 8, 8))
     images = load_digits().images.astype(np.uint8)[:, None]
     stored = images[permutation(len(images), "data order", cfg.name)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diffmem.config.settings import DataConfig
+from diffmem.config.data import FashionMnistData
 from diffmem.data.dataset import Dataset, check_shape, content_sha256, held_out_count
 from diffmem.errors import InputError
 from diffmem.rng import permutation
@@ -22,7 +22,7 @@ PAD = 2  # black pixels on each side: 28 -> 32, so that a U-Net can halve it
 IDX_UBYTE_3D = 0x0803  # magic number: unsigned bytes, three dimensions
 
 
-def load(cfg: DataConfig) -> Dataset:
+def load(cfg: FashionMnistData) -> Dataset:
     """Training then test files as [70000, 1, 32, 32]. Raises InputError where they are missing or damaged."""
     check_shape(cfg, (1, 32, 32))
     folder = DEBIAN if cfg.root is None else Path(cfg.root)

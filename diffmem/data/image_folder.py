@@ -14,17 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from diffmem.config.settings import DataConfig
+from diffmem.config.data import FileData, ImageFolderData
 from diffmem.data import decode
 from diffmem.data.cache import prepared
-from diffmem.data.dataset import Dataset, check_unused, held_out_count
+from diffmem.data.dataset import Dataset, held_out_count
 from diffmem.errors import InputError
 
 BLOCK = 64  # images that one thread decodes at a time
 log = logging.getLogger(__name__)
 
 
-def load(cfg: DataConfig) -> Dataset:
+def load(cfg: ImageFolderData) -> Dataset:
     """All images under `data.root` at `data.size` and `data.channels`.
 
     The test split is the last 2048, or the last half where there are fewer than 2050 images. Raises InputError for a
@@ -32,15 +32,14 @@ def load(cfg: DataConfig) -> Dataset:
     """
     if cfg.root is None:
         raise InputError("data.root=null: set data.root to a folder of JPEG or PNG images.")
-    return load_folder(cfg, source=f"images in {cfg.root}", licence="the user's own images: theirs to say")
+    return load_folder(
+        cfg, Path(cfg.root), source=f"images in {cfg.root}", licence="the user's own images: theirs to say"
+    )
 
 
-def load_folder(cfg: DataConfig, *, source: str, licence: str) -> Dataset:
-    """The folder `cfg.root` as a data set with this provenance."""
-    check_unused(cfg, "dim", "mu", "sigma")
-    if cfg.root is None or cfg.size is None or cfg.channels is None:
-        raise InputError(f"{cfg.name} needs data.root, data.size and data.channels: such as a folder, 32 and 3.")
-    root, size, channels = Path(cfg.root), cfg.size, cfg.channels
+def load_folder(cfg: FileData, root: Path, *, source: str, licence: str) -> Dataset:
+    """The folder `root` as a data set with this provenance."""
+    size, channels = cfg.size, cfg.channels
     listing = decode.list_images(root)
     names = [name for name, _, _ in listing]
     shape = (len(names), channels, size, size)

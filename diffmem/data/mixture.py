@@ -15,19 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmem.config.settings import DataConfig
-from diffmem.data.dataset import TEST_COUNT, Dataset, check_unused, content_sha256
-from diffmem.errors import InputError
+from diffmem.config.data import MixtureData
+from diffmem.data.dataset import TEST_COUNT, Dataset, content_sha256
 from diffmem.rng import normal
 
 TRAIN_COUNT = 65536
 
 
-def load(cfg: DataConfig) -> Dataset:
-    """The mixture's points, [65536 + 2048, d]. Raises InputError where dim, mu or sigma is missing."""
-    check_unused(cfg, "root", "size", "channels")
-    if cfg.dim is None or cfg.mu is None or cfg.sigma is None:
-        raise InputError("The mixture needs data.dim, data.mu and data.sigma: such as 8, 1.0 and 1.0.")
+def load(cfg: MixtureData) -> Dataset:
+    """The mixture's points, [65536 + 2048, d]."""
     stored = draw(TRAIN_COUNT + TEST_COUNT, cfg.dim, cfg.mu, cfg.sigma)
     return Dataset(
         name=cfg.name,

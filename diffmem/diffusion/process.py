@@ -4,13 +4,16 @@ epsilon, x_0 and score (Ho, Jain, Abbeel 2020, Eq. 4; Song et al. 2021). Knows n
 Letters: B images in a batch, `t` an index 0..T-1 of diffusion time, [B] int64.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from diffmem.config.settings import DiffusionConfig
+from diffmem.config.diffusion import DiffusionConfig, LinearDiffusion
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]  # (x [B, ...], t [B]) -> epsilon [B, ...]
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Process:
     @classmethod
     def from_config(cls, config: DiffusionConfig) -> Self:
         t = torch.arange(config.T, dtype=torch.float64)
-        if config.schedule == "linear":  # Ho et al. 2020, section 4
+        if isinstance(config, LinearDiffusion):  # Ho et al. 2020, section 4
             beta = torch.linspace(config.beta_first, config.beta_last, config.T, dtype=torch.float64)
         else:  # Nichol & Dhariwal 2021, Eq. 17
             beta = 1 - _cosine((t + 1) / config.T) / _cosine(t / config.T)

@@ -17,21 +17,21 @@ import torch
 from torch import Tensor
 
 from diffmem import rng
-from diffmem.config.settings import DiffusionConfig, SamplerConfig
-from diffmem.diffusion.process import Process
-
-Denoiser = Callable[[Tensor, Tensor], Tensor]
+from diffmem.config.diffusion import DDPMSampler, DiffusionConfig, LinearDiffusion, ReferenceSampler, SamplerConfig
+from diffmem.diffusion.process import Denoiser, Process
 
 
 def scheduler(diffusion: DiffusionConfig) -> Any:
     """diffusers' DDIMScheduler of this process: what is stored beside each checkpoint."""
     from diffusers import DDIMScheduler  # seconds to import
 
+    if isinstance(diffusion, LinearDiffusion):
+        schedule = {"beta_schedule": "linear", "beta_start": diffusion.beta_first, "beta_end": diffusion.beta_last}
+    else:
+        schedule = {"beta_schedule": "squaredcos_cap_v2"}
     return DDIMScheduler(
         num_train_timesteps=diffusion.T,
-        beta_start=diffusion.beta_first,
-        beta_end=diffusion.beta_last,
-        beta_schedule="linear" if diffusion.schedule == "linear" else "squaredcos_cap_v2",
+        **schedule,
         clip_sample=False,
         set_alpha_to_one=True,
         timestep_spacing="trailing",
@@ -58,7 +58,7 @@ def sample(
         parts = [denoiser(part, torch.full((len(part),), t, device=x.device)) for part in x.split(tile)]
         return torch.cat(parts)
 
-    walk = _reference if sampler.name == "reference" else _diffusers
+    walk = _reference if isinstance(sampler, ReferenceSampler) else _diffusers
     return walk(epsilon, noise, diffusion, sampler)
 
 
@@ -69,7 +69,7 @@ def _diffusers(
     ddim.set_timesteps(sampler.calls)
     for t in ddim.timesteps.tolist():
         options: dict[str, Any] = {}
-        if sampler.name == "ddpm":
+        if isinstance(sampler, DDPMSampler):
             options = {"eta": 1.0, "variance_noise": rng.normal(tuple(x.shape), "ancestral noise", t).to(x.device)}
         x = ddim.step(epsilon(x, t), t, x, **options).prev_sample
     return x

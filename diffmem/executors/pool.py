@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from signal import SIGTERM
 
-from diffmem.config.settings import Config
+from diffmem.config.settings import Config, PoolExecutor
 from diffmem.training.machine import resolve_device
 from diffmem.training.plan import plan
 from diffmem.training.session import Outcome, execute
@@ -111,7 +111,9 @@ def _leave_with_parent() -> None:
 
 def start(config: Config) -> Pool:
     """As many workers as are asked for, else as there are cores (one on a GPU)."""
-    return Pool(config.executor.workers or _default_workers(config), config.executor.retries)
+    options = config.executor
+    assert isinstance(options, PoolExecutor)
+    return Pool(options.workers or _default_workers(config), options.retries)
 
 
 def _default_workers(config: Config) -> int:

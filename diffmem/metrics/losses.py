@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from diffmem import rng
-from diffmem.diffusion.process import Process
-from diffmem.diffusion.sampler import Denoiser
+from diffmem.diffusion.process import Denoiser, Process
 from diffmem.errors import InputError
 
 DRAWS = 1024  # least number of images x repeats behind one loss

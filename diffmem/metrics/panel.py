@@ -9,8 +9,7 @@ import math
 
 from torch import Tensor
 
-from diffmem.diffusion.process import Process
-from diffmem.diffusion.sampler import Denoiser
+from diffmem.diffusion.process import Denoiser, Process
 from diffmem.metrics.authenticity import auth_pct
 from diffmem.metrics.calibrated_l2 import calibrated_l2
 from diffmem.metrics.data_copying import data_copying

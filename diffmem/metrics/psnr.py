@@ -13,8 +13,7 @@ Letters: N images, d values in one image.
 import torch
 from torch import Tensor
 
-from diffmem.diffusion.process import Process
-from diffmem.diffusion.sampler import Denoiser
+from diffmem.diffusion.process import Denoiser, Process
 from diffmem.metrics.losses import evaluating, noise_pairs
 
 

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from diffmem.data import mixture
 from diffmem.diffusion.empirical import EmpiricalDenoiser
-from diffmem.diffusion.process import Process
-from diffmem.diffusion.sampler import Denoiser
+from diffmem.diffusion.process import Denoiser, Process
 from diffmem.metrics.losses import evaluating, noise_pairs
 
 

@@ -4,32 +4,20 @@ x: [B, C, H, W], or [B, d] for the residual MLP; t: int64 [B]; epsilon has the s
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
-from diffmem.config.settings import ModelConfig
-from diffmem.models import resmlp, unet, unet_reference
+from diffmem.config.model import ModelConfig, ResMLPModel, UNetModel, UNetReferenceModel
+from diffmem.models.resmlp import ResMLP
+from diffmem.models.unet import UNet
+from diffmem.models.unet_reference import UNetReference
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """How a model is made, and the check that its settings fit together."""
-
-    make: Callable[[ModelConfig, tuple[int, ...]], nn.Module]
-    check: Callable[[ModelConfig], None]
-
-
-MODELS = {
-    "unet": Architecture(unet.UNet, unet.check),
-    "unet_reference": Architecture(unet_reference.UNetReference, unet_reference.check),
-    "resmlp": Architecture(resmlp.ResMLP, resmlp.check),
+NETWORKS: dict[type[ModelConfig], Callable[[Any, tuple[int, ...]], nn.Module]] = {
+    UNetModel: UNet,
+    UNetReferenceModel: UNetReference,
+    ResMLPModel: ResMLP,
 }
-
-
-def check(cfg: ModelConfig) -> None:
-    """Raise InputError where the options do not fit together. Makes no model and imports no library."""
-    MODELS[cfg.name].check(cfg)
 
 
 def build(cfg: ModelConfig, shape: tuple[int, ...]) -> nn.Module:
@@ -41,9 +29,5 @@ def build(cfg: ModelConfig, shape: tuple[int, ...]) -> nn.Module:
 
     Returns:
         `model(x, t)` -> epsilon.
-
-    Raises:
-        InputError: the options do not fit together.
     """
-    check(cfg)
-    return MODELS[cfg.name].make(cfg, shape)
+    return NETWORKS[type(cfg)](cfg, shape)

@@ -3,7 +3,6 @@
 `unet` is in diffusers' own format, so that `UNet2DModel.from_pretrained` opens the directory.
 """
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from diffmem.config.settings import ModelConfig
+from diffmem.config.identity import stored_group
+from diffmem.config.model import ModelConfig
+from diffmem.config.options import to_mapping
 from diffmem.errors import InputError
 from diffmem.models import build
 from diffmem.models.unet import UNet
@@ -78,7 +79,7 @@ def _weights_name(model: nn.Module) -> str:
 
 
 def _config(cfg: ModelConfig, shape: tuple[int, ...]) -> dict[str, Any]:
-    return {"model": dataclasses.asdict(cfg), "shape": shape}
+    return {"model": stored_group("model", to_mapping(cfg)), "shape": shape}
 
 
 def _check_config(path: Path, expected: dict[str, Any]) -> None:

@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffmem.config.settings import ModelConfig
-from diffmem.errors import InputError
+from diffmem.config.model import ResMLPModel
 
 
 class Block(nn.Module):
@@ -38,7 +37,7 @@ class ResMLP(nn.Module):
         shape: (d,) of one point.
     """
 
-    def __init__(self, cfg: ModelConfig, shape: tuple[int, ...]) -> None:
+    def __init__(self, cfg: ResMLPModel, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.width = cfg.width
         self.first = nn.Linear(shape[0], cfg.width)
@@ -60,10 +59,3 @@ def interleaved_sinusoid(t: Tensor, width: int) -> Tensor:
     pairs = torch.arange((width + 1) // 2, dtype=torch.float32, device=t.device)
     angles = t.float()[:, None] * 10000.0 ** (-2 * pairs / width)  # [B, ceil(width / 2)]
     return torch.stack([angles.cos(), angles.sin()], dim=-1).flatten(1)[:, :width]
-
-
-def check(cfg: ModelConfig) -> None:
-    """Raise InputError where an option of the U-Nets is set, which would do nothing here."""
-    for name in ("multipliers", "attention", "dropout"):
-        if value := getattr(cfg, name):
-            raise InputError(f"model.{name}={value} is an option of the U-Nets and resmlp has none: leave it out.")

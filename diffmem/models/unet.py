@@ -8,8 +8,7 @@ Bonnaire et al. 2025). 4.023 M parameters at W = 32 on 1x32x32 images.
 
 from torch import Tensor, nn
 
-from diffmem.config.settings import ModelConfig
-from diffmem.errors import InputError
+from diffmem.config.model import UNetModel
 
 
 class UNet(nn.Module):
@@ -23,7 +22,7 @@ class UNet(nn.Module):
         shape: (C, H, W) of one image.
     """
 
-    def __init__(self, cfg: ModelConfig, shape: tuple[int, ...]) -> None:
+    def __init__(self, cfg: UNetModel, shape: tuple[int, ...]) -> None:
         super().__init__()
         from diffusers.models.unets.unet_2d import UNet2DModel  # takes seconds to import
 
@@ -40,7 +39,7 @@ class UNet(nn.Module):
                 "AttnUpBlock2D" if level in cfg.attention else "UpBlock2D" for level in reversed(levels)
             ),
             add_attention=cfg.mid_attention,
-            attention_head_dim=_head_width(cfg),
+            attention_head_dim=cfg.head_width,
             norm_num_groups=cfg.groups,
             dropout=cfg.dropout,
         )
@@ -49,21 +48,3 @@ class UNet(nn.Module):
         """epsilon [B, C, H, W] of x [B, C, H, W] at diffusion times t, int64 [B]."""
         epsilon: Tensor = self.net(x, t, return_dict=False)[0]
         return epsilon
-
-
-def check(cfg: ModelConfig) -> None:
-    """Raise InputError where the head width does not divide the channels of a level with attention."""
-    width = _head_width(cfg)
-    for level in cfg.attention:
-        channels = cfg.width * cfg.multipliers[level - 1]
-        if channels % width:
-            raise InputError(
-                f"model.heads={cfg.heads} makes heads of {width} channels, which do not divide the "
-                f"{channels} channels of level {level}, named in model.attention: use more heads."
-            )
-
-
-def _head_width(cfg: ModelConfig) -> int:
-    """Channels of one attention head, the same at all levels."""
-    deepest = cfg.width * cfg.multipliers[-1]
-    return deepest // cfg.heads if cfg.attention or cfg.mid_attention else deepest

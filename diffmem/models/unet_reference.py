@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffmem.config.settings import ModelConfig
+from diffmem.config.model import UNetReferenceModel
 from diffmem.errors import InputError
 
 STUDY_HEADS, STUDY_GROUPS, STUDY_DROPOUT = 4, 8, 0.1  # settings that no weight's shape tells
@@ -79,7 +79,7 @@ class Attention(nn.Module):
 class Residual(nn.Module):
     """Two convolutions with the time embedding between them, a skip, and attention where asked for."""
 
-    def __init__(self, cfg: ModelConfig, channels_in: int, channels: int, attention: bool) -> None:
+    def __init__(self, cfg: UNetReferenceModel, channels_in: int, channels: int, attention: bool) -> None:
         super().__init__()
         self.norm1 = nn.GroupNorm(cfg.groups, channels_in)
         self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1)
@@ -138,7 +138,7 @@ class UNetReference(nn.Module):
         shape: (C, H, W_) of one image.
     """
 
-    def __init__(self, cfg: ModelConfig, shape: tuple[int, ...]) -> None:
+    def __init__(self, cfg: UNetReferenceModel, shape: tuple[int, ...]) -> None:
         super().__init__()
         width, last = cfg.width, len(cfg.multipliers) - 1
         self.width = width
@@ -192,22 +192,6 @@ def sinusoid(t: Tensor, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-def check(cfg: ModelConfig) -> None:
-    """Raise InputError where `width` is odd or below 4, or `heads` does not divide an attended level's channels."""
-    if cfg.width % 2 or cfg.width < 4:
-        raise InputError(
-            f"model.width={cfg.width} does not fit unet_reference, whose time embedding is half sines and half "
-            "cosines: use an even width of at least 4."
-        )
-    for level in cfg.attention:
-        channels = cfg.width * cfg.multipliers[level - 1]
-        if channels % cfg.heads:
-            raise InputError(
-                f"model.heads={cfg.heads} does not divide the {channels} channels of level {level}, named in "
-                "model.attention: use a divisor of it."
-            )
-
-
 def load_reference_state_dict(state_dict: Mapping[str, Tensor]) -> nn.Module:
     """The study's network with the weights of one of its checkpoints, in eval mode.
 
@@ -230,10 +214,10 @@ def load_reference_state_dict(state_dict: Mapping[str, Tensor]) -> nn.Module:
     if missing or unexpected:
         raise _not_the_study(missing, unexpected)
     for ours, tensor in model.state_dict().items():
-        found = weights[names[ours]]
-        if found.shape != tensor.shape:
+        weight = weights[names[ours]]
+        if weight.shape != tensor.shape:
             raise InputError(
-                f"{names[ours]} has shape {tuple(found.shape)}, where the study's U-Net of width {cfg.width} has "
+                f"{names[ours]} has shape {tuple(weight.shape)}, where the study's U-Net of width {cfg.width} has "
                 f"{tuple(tensor.shape)}: these weights are of another network."
             )
     assert table is not None
@@ -269,7 +253,7 @@ def study_names(model: UNetReference) -> dict[str, str]:
     return names
 
 
-def _read_size(weights: Mapping[str, Tensor]) -> tuple[ModelConfig, int]:
+def _read_size(weights: Mapping[str, Tensor]) -> tuple[UNetReferenceModel, int]:
     """Size of the network and channels C of its images, read off names and shapes."""
     levels: list[list[str]] = [[]]  # the residual blocks of each level of the encoder
     while True:
@@ -285,8 +269,7 @@ def _read_size(weights: Mapping[str, Tensor]) -> tuple[ModelConfig, int]:
     if missing or not all(levels):
         raise _not_the_study(missing, sorted(weights))
     width, channels = weights["init_conv.weight"].shape[:2]
-    cfg = ModelConfig(
-        name="unet_reference",
+    cfg = UNetReferenceModel(
         width=width,
         blocks=len(levels[0]),
         multipliers=tuple(max(1, len(weights[f"{level[0]}.block1.conv.weight"]) // width) for level in levels),

@@ -1,6 +1,6 @@
 """From the settings of `diffmem theory` to the model that they choose."""
 
-from diffmem.config.settings import DataConfig
+from diffmem.config.data import Data
 from diffmem.config.theory import TheoryConfig
 from diffmem.data import load, outside_test
 from diffmem.theory.covariance import Covariance, covariance, of_data, power_law
@@ -34,6 +34,6 @@ def _covariance(config: TheoryConfig) -> Covariance:
     return covariance(None)
 
 
-def _covariance_of_images(data: DataConfig) -> Covariance:
+def _covariance_of_images(data: Data) -> Covariance:
     images = outside_test(load(data), IMAGES).flatten(1).double().numpy()
     return of_data(images * data.scale)

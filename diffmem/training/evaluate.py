@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from diffmem.config.data import MixtureData
 from diffmem.config.settings import Config
 from diffmem.data import Dataset, Split, outside_test
 from diffmem.diffusion.process import Process
@@ -105,14 +106,11 @@ class Evaluator:
             columns |= {f"loss_{kind}_t{t}": loss for t, loss in losses.items()}
         for t in times:
             columns[f"loss_gen_t{t}"] = columns[f"loss_test_t{t}"] - columns[f"loss_train_t{t}"]
-        if config.data.name == "mixture":
-            columns |= self._scores(model, times)
+        if isinstance(config.data, MixtureData):
+            columns |= self._scores(model, times, config.data)
         return columns
 
-    def _scores(self, model: nn.Module, times: tuple[int, ...]) -> dict[str, float]:
-        data = self.config.data
-        assert data.mu is not None
-        assert data.sigma is not None
+    def _scores(self, model: nn.Module, times: tuple[int, ...], data: MixtureData) -> dict[str, float]:
         return score.score_errors(
             model,
             self.process,

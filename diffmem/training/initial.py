@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from diffmem import rng
-from diffmem.config.settings import Config, OptimizerConfig
+from diffmem.config.settings import AdamWOptimizer, Config, Optimizer, SGDOptimizer
 from diffmem.models import build
 
 
@@ -58,12 +58,12 @@ def initial_state(config: Config, device: torch.device) -> State:
     )
 
 
-def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, config: Optimizer) -> torch.optim.Optimizer:
     """The optimizer that `config` names, over all weights, in torch's fused form."""
     weights = list(model.parameters())
-    if config.name == "sgd":
+    if isinstance(config, SGDOptimizer):
         return torch.optim.SGD(
             weights, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
         )
-    kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
+    kind = torch.optim.AdamW if isinstance(config, AdamWOptimizer) else torch.optim.Adam
     return kind(weights, lr=config.lr, betas=(config.beta1, config.beta2), weight_decay=config.weight_decay, fused=True)

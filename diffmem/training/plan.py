@@ -6,7 +6,6 @@ A plan holds no tensor, so a grid of hundreds is planned in the memory of one da
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffmem import models
 from diffmem.config.settings import Config
 from diffmem.data import load
 from diffmem.data.dataset import check_subset
@@ -29,7 +28,6 @@ class Plan:
 def plan(config: Config) -> Plan:
     """Check everything that can be checked before a run. Raises InputError; writes nothing."""
     machine.resolve_device(config.device)
-    models.check(config.model)
     dataset = load(config.data)
     check_subset(dataset, config.data)
     evaluate.check(config, dataset.test_count)

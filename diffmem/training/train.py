@@ -68,7 +68,7 @@ def _step(state: State, images: Tensor, process: Process, config: Config) -> Ten
 @contextlib.contextmanager
 def _dropout_keyed(config: Config, step: int, device: torch.device) -> Iterator[None]:
     """Dropout takes no generator, so the device's default one is keyed by the step and put back."""
-    if config.model.dropout == 0:
+    if not config.model.has_dropout:
         yield
         return
     devices = [] if device.type == "cpu" else [device]

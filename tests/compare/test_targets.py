@@ -18,12 +18,13 @@ from diffmem.compare.comparison import compare
 from diffmem.compare.targets.diffusers import to_epsilon
 from diffmem.compare.targets.open import open_targets
 from diffmem.compare.targets.read_images import ImagePaths, read_images
-from diffmem.config.settings import DiffusionConfig, ModelConfig
+from diffmem.config.diffusion import LinearDiffusion
+from diffmem.config.model import UNetReferenceModel
 from diffmem.diffusion.process import Process
 from diffmem.diffusion.sampler import initial_noise
 from diffmem.errors import InputError
 from diffmem.models.unet_reference import SINUSOIDS, UNetReference, sinusoid, study_names
-from tests.helpers.compare_targets import noise_images
+from tests.helpers.compare_targets import noise_images, tiny_unet
 from tests.helpers.image_files import random_images, write_folder
 
 NAME = "CelebA16_6_8_SGD_Momentum_6_0.0100_index1"
@@ -42,7 +43,8 @@ class Code:
 def reference_folder(root: Path, name: str = NAME, steps: tuple[int, ...] = (0, 250, 5000)) -> Path:
     """A folder as the reference code leaves it, with a small network's weights under the study's names."""
     torch.manual_seed(0)
-    cfg = ModelConfig(name="unet_reference", width=8, blocks=2, multipliers=(1, 2), attention=(2,), dropout=0.1)
+    size: dict[str, Any] = {"width": 8, "blocks": 2, "multipliers": (1, 2), "attention": (2,), "mid_attention": True}
+    cfg = UNetReferenceModel(heads=4, groups=8, dropout=0.1, **size)
     network = UNetReference(cfg, (1, 16, 16))
     state = {f"module.{theirs}": network.state_dict()[ours] for ours, theirs in study_names(network).items()}
     state[f"module.{SINUSOIDS}"] = sinusoid(torch.arange(1000), 8)
@@ -51,25 +53,6 @@ def reference_folder(root: Path, name: str = NAME, steps: tuple[int, ...] = (0, 
         torch.save(state, root / name / "Models" / f"Model_{step}")
     (root / name / "Models" / "_cfg.py").write_text("raise SystemExit")
     return root / name
-
-
-def tiny_unet(**changed: Any) -> Any:
-    from diffusers import UNet2DModel
-
-    torch.manual_seed(1)
-    options: dict[str, Any] = {
-        "sample_size": 8,
-        "in_channels": 3,
-        "out_channels": 3,
-        "block_out_channels": (4,),
-        "layers_per_block": 1,
-        "down_block_types": ("DownBlock2D",),
-        "up_block_types": ("UpBlock2D",),
-        "norm_num_groups": 2,
-        "add_attention": False,
-        "dropout": 0.5,
-    }
-    return UNet2DModel(**options | changed)
 
 
 def pipeline_folder(root: Path) -> Path:
@@ -188,7 +171,7 @@ def test_a_network_without_a_scheduler_says_so(tmp_path: Path, train: ImagePaths
 
 @pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction"])
 def test_every_prediction_becomes_epsilon(kind: str) -> None:
-    process = Process.from_config(DiffusionConfig(schedule="linear", T=50))
+    process = Process.from_config(LinearDiffusion(T=50, beta_first=1e-4, beta_last=2e-2))
     x0, eps, t = noise_images(6, 0).double(), torch.randn(6, 1, 4, 4).double(), torch.arange(6) * 8
     signal, sigma = process.coefficients(t, x0)
     said = {"epsilon": eps, "sample": x0, "v_prediction": signal * eps - sigma * x0}[kind]

@@ -1,33 +1,35 @@
 """Settings: bad values are refused in words, and the identity of a run is what decides its trajectory."""
 
+import copy
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diffmem.config.compose import compose
+from diffmem.config.grid import REFERENCE_GRID
 from diffmem.config.options import known_keys
-from diffmem.config.settings import REFERENCE_GRID, Config
+from diffmem.config.settings import Config
 from diffmem.errors import InputError
+
+BASE = compose(
+    [
+        *("data.n=16", "model.width=8", "model.blocks=1", "model.multipliers=[1,2]", "model.attention=[]"),
+        *("model.dropout=0", "optimizer.lr=1e-3", "train.steps=100", "train.batch=8", "sampler.calls=10"),
+        *("eval.samples=128", "eval.test_images=64", "eval.t=[20]", "executor=here"),
+    ]
+).to_mapping()
 
 
 def mapping(**changes: Any) -> dict[str, Any]:
     """Settings of a small run, with dotted changes (`data__n=3`)."""
-    base: dict[str, Any] = {
-        "data": {"name": "digits", "n": 16, "index": 0, "scale": 2.0, "root": None, "size": 8, "channels": 1},
-        "model": {"name": "unet", "width": 8, "blocks": 1, "multipliers": [1, 2], "attention": []},
-        "diffusion": {"schedule": "linear", "T": 1000},
-        "optimizer": {"name": "adam", "lr": 1e-3},
-        "train": {"steps": 100, "batch": 8},
-        "sampler": {"name": "ddim", "calls": 10},
-        "eval": {"samples": 128, "test_images": 64, "t": [20]},
-        "executor": {"name": "here"},
-    }
+    base = copy.deepcopy(BASE)
     for key, value in changes.items():
         *groups, last = key.split("__")
         place = base
         for group in groups:
-            place = place.setdefault(group, {})
+            place = place[group]
         place[last] = value
     return base
 
@@ -43,7 +45,7 @@ BAD = [
     ({"model__width": 12}, "model.width=12 gives a level of 12 channels"),
     ({"model__attention": [3]}, "model.attention names level 3"),
     ({"model__multipliers": [1, 2, 4, 8, 16]}, "no multiple of 16"),
-    ({"model__name": "resmlp"}, "use model=unet"),
+    ({"model": {"name": "resmlp", "width": 8, "blocks": 1}}, "use model=unet"),
     ({"train__batch": 0}, "train.batch=0 is out of range"),
     ({"train__batch": "whole"}, "nor the word full"),
     ({"train__steps": 0}, "train.steps=0"),
@@ -57,6 +59,13 @@ BAD = [
     ({"train__t": 5, "stop__f_mem": 0.1}, "stop.f_mem=0.1 needs samples"),
     ({"train__stps": 5}, "unknown option train.stps: did you mean train.steps?"),
     ({"seed": None}, "seed=null is not a whole number."),
+    ({"data__mu": 1.0}, "data.mu=1.0 does not apply to data=digits: leave it out."),
+    ({"data__mew": 1.0}, "unknown option data.mew"),
+    ({"optimizer__momentum": 0.9}, "optimizer.momentum=0.9 does not apply to optimizer=adam: leave it out."),
+    ({"diffusion__schedule": "cubic"}, "diffusion.schedule=cubic is not one of linear, cosine."),
+    ({"executor__workers": 2}, "executor.workers=2 does not apply to executor=here: leave it out."),
+    ({"sampler": {"calls": 10}}, "sampler.name is missing: give it a value."),
+    ({"data__size": None}, "data.size=null is not a whole number."),
 ]
 
 
@@ -71,7 +80,10 @@ def test_bad_settings_are_refused_in_words(changes: dict[str, Any], words: str) 
 def test_odd_n_of_the_mixture_is_refused() -> None:
     with pytest.raises(InputError, match=r"data\.n=5 is odd"):
         Config.from_mapping(
-            mapping(data={"name": "mixture", "n": 5, "dim": 8}, model={"name": "resmlp", "width": 8, "blocks": 1})
+            mapping(
+                data={"name": "mixture", "n": 5, "index": 0, "scale": 1.0, "dim": 8, "mu": 1.0, "sigma": 1.0},
+                model={"name": "resmlp", "width": 8, "blocks": 1},
+            )
         )
 
 
@@ -91,7 +103,6 @@ SAME_RUN = [
     {"threads": 1},
     {"out": "elsewhere"},
     {"experiment": "named"},
-    {"data__root": "/somewhere"},
     {"train__save_seconds": 1},
     {"train__batch": 8.0},
 ]
@@ -115,6 +126,11 @@ OTHER_RUN = [
 @pytest.mark.parametrize("changes", SAME_RUN)
 def test_what_does_not_decide_the_trajectory_finds_the_run_again(changes: dict[str, Any]) -> None:
     assert Config.from_mapping(mapping(**changes)).run_id("abc") == Config.from_mapping(mapping()).run_id("abc")
+
+
+def test_where_the_data_lie_does_not_decide_the_trajectory() -> None:
+    ids = {compose(["data=fashion_mnist", f"data.root={root}"]).run_id("abc") for root in ("null", "/a", "/b")}
+    assert len(ids) == 1
 
 
 @pytest.mark.parametrize("changes", OTHER_RUN)
@@ -157,7 +173,7 @@ def test_full_batch_and_batches_above_n_are_n() -> None:
 def test_the_grid_does_not_depend_on_the_length_of_the_run(last: int, more: int, per_decade: int, first: int) -> None:
     def grid(steps: int) -> list[int]:
         return Config.from_mapping(
-            mapping(train__steps=steps, grid={"per_decade": per_decade, "first": first})
+            mapping(train__steps=steps, grid={"kind": "log", "per_decade": per_decade, "first": first})
         ).checkpoint_steps()
 
     short, long = grid(last), grid(last + more)
@@ -168,12 +184,12 @@ def test_the_grid_does_not_depend_on_the_length_of_the_run(last: int, more: int,
 
 
 def test_the_log_grid_by_hand() -> None:
-    config = Config.from_mapping(mapping(train__steps=1000, grid={"per_decade": 2, "first": 10}))
+    config = Config.from_mapping(mapping(train__steps=1000, grid={"kind": "log", "per_decade": 2, "first": 10}))
     assert config.checkpoint_steps() == [0, 10, 32, 100, 316, 1000]
 
 
 def test_the_reference_grid_keeps_the_last_step() -> None:
-    steps = Config.from_mapping(mapping(train__steps=2_000_000, grid={"kind": "reference"})).checkpoint_steps()
+    steps = Config.from_mapping(mapping(train__steps=2_000_000, grid__kind="reference")).checkpoint_steps()
     assert steps[-2:] == [1_665_000, 2_000_000]
     assert set(steps) == {step for step in REFERENCE_GRID if step < 2_000_000} | {2_000_000}
     assert len(REFERENCE_GRID) == 81

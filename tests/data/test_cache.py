@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from diffmem import data
-from diffmem.config.settings import DataConfig
+from diffmem.config.data import ImageFolderData
 from diffmem.data import Dataset, cache, decode, load
 from diffmem.errors import InputError
 from diffmem.files import DamagedWarning
@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 def load_again(root: Path, size: int = 8, channels: int = 1) -> Dataset:
     """As a new process would."""
     data._load.cache_clear()
-    return load(DataConfig(name="image_folder", n=2, size=size, channels=channels, root=str(root)))
+    return load(ImageFolderData(n=2, index=0, scale=1.0, size=size, channels=channels, root=str(root)))
 
 
 def pixels(dataset: Dataset) -> torch.Tensor:

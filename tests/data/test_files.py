@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffmem.config.settings import DataConfig
+from diffmem.config.data import CelebaData, FashionMnistData
 from diffmem.data import fashion_mnist, load
 from diffmem.errors import InputError
 from tests.helpers.image_files import idx_bytes, random_images, write_fashion, write_folder
@@ -21,12 +21,13 @@ def clothes(tmp_path: Path) -> Path:
     return write_fashion(tmp_path / "clothes", random_images(60, 28, 28, seed=1), random_images(13, 28, 28, seed=2))
 
 
-def fashion(root: Path | None) -> DataConfig:
-    return DataConfig(name="fashion_mnist", n=12, size=32, channels=1, root=None if root is None else str(root))
+def fashion(root: Path | None) -> FashionMnistData:
+    where = None if root is None else str(root)
+    return FashionMnistData(n=12, index=0, scale=1.0, size=32, channels=1, root=where)
 
 
-def celeba(root: Path) -> DataConfig:
-    return DataConfig(name="celeba", n=4, size=32, channels=1, root=str(root))
+def celeba(root: Path) -> CelebaData:
+    return CelebaData(n=4, index=0, scale=1.0, size=32, channels=1, root=str(root))
 
 
 def test_fashion_is_the_padded_images_of_both_files_in_another_order(clothes: Path) -> None:

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from diffmem.config.settings import DataConfig
+from diffmem.config.data import DATA, ImageFolderData
+from diffmem.config.options import build_variant
 from diffmem.data import Dataset, load
 from diffmem.data.dataset import held_out_count
 from diffmem.data.decode import decode, list_images, natural_key
@@ -34,7 +35,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def load_root(root: Path, size: int = 8, channels: int = 3) -> Dataset:
-    return load(DataConfig(name="image_folder", n=2, size=size, channels=channels, root=str(root)))
+    return load(ImageFolderData(n=2, index=0, scale=1.0, size=size, channels=channels, root=str(root)))
 
 
 def test_square_images_of_the_right_size_come_back_as_they_are(root: Path) -> None:
@@ -263,11 +264,13 @@ def test_a_folder_that_may_not_be_read_is_refused(root: Path, monkeypatch: pytes
 
 def test_the_options_a_folder_needs_are_named() -> None:
     with pytest.raises(InputError, match=r"set data\.root to a folder"):
-        load(DataConfig(name="image_folder", n=2, size=8, channels=3))
+        load(ImageFolderData(n=2, index=0, scale=1.0, size=8, channels=3, root=None))
+    whole = {"name": "image_folder", "n": 2, "index": 0, "scale": 1.0, "size": None, "channels": 3, "root": "somewhere"}
     with pytest.raises(InputError, match=r"data\.size"):
-        load(DataConfig(name="image_folder", n=2, channels=3, root="somewhere"))
+        build_variant(DATA, whole, "data")
 
 
 @pytest.mark.parametrize(("count", "test"), [(4, 2), (5, 2), (2049, 1024), (2050, 2048), (5000, 2048)])
 def test_a_small_folder_is_tested_on_its_last_half(count: int, test: int) -> None:
-    assert held_out_count(DataConfig(name="image_folder", n=2), count) == test
+    cfg = ImageFolderData(n=2, index=0, scale=1.0, size=8, channels=1, root=None)
+    assert held_out_count(cfg, count) == test

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import kstest, multivariate_normal, norm
 
-from diffmem.config.settings import DataConfig
+from diffmem.config.data import DATA, MixtureData
+from diffmem.config.options import build_variant
 from diffmem.data import load
 from diffmem.data.mixture import draw, log_density, score
 from diffmem.errors import InputError
@@ -111,7 +112,7 @@ def test_mean_score_of_the_data_is_zero_and_its_outer_product_with_x_is_minus_on
 
 @pytest.mark.parametrize("n", [2, 10, 256])
 def test_every_subset_is_balanced(n: int) -> None:
-    cfg = DataConfig(name="mixture", n=n, dim=2, mu=50.0, sigma=0.1)
+    cfg = MixtureData(n=n, index=0, scale=1.0, dim=2, mu=50.0, sigma=0.1)
     positive = load(cfg).read(0, 65536)[:, 0] > 0
     for index in range(20):
         assert positive[index * n : (index + 1) * n].sum() == n // 2
@@ -123,7 +124,8 @@ def test_a_shorter_draw_is_the_head_of_a_longer_one_and_mu_moves_it() -> None:
 
 
 def test_a_mixture_without_its_parameters_is_refused() -> None:
+    given = {"name": "mixture", "n": 4, "index": 0, "scale": 1.0, "dim": 2, "mu": 1.0}
     with pytest.raises(InputError, match=r"data\.sigma"):
-        load(DataConfig(name="mixture", n=4, dim=2, mu=1.0))
-    with pytest.raises(InputError, match=r"data\.size=8 has no meaning"):
-        load(DataConfig(name="mixture", n=4, dim=2, mu=1.0, sigma=1.0, size=8))
+        build_variant(DATA, given, "data")
+    with pytest.raises(InputError, match=r"data\.size=8 does not apply to data=mixture"):
+        build_variant(DATA, {**given, "sigma": 1.0, "size": 8}, "data")

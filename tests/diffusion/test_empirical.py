@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from diffmem.config.settings import DiffusionConfig
+from diffmem.config.diffusion import LinearDiffusion
 from diffmem.diffusion.empirical import EmpiricalDenoiser
 from diffmem.diffusion.process import Process
 from diffmem.errors import InputError
 from diffmem.metrics.losses import epsilon_losses
 
-PROCESS = Process.from_config(DiffusionConfig(schedule="linear", T=1000))
+PROCESS = Process.from_config(LinearDiffusion(T=1000, beta_first=1e-4, beta_last=2e-2))
 
 
 def log_density(x: Tensor, train: Tensor, t: Tensor) -> Tensor:
@@ -48,8 +48,8 @@ def test_far_points_and_far_images_do_not_overflow() -> None:
     denoiser = EmpiricalDenoiser(train, PROCESS, tile=1)
     t = torch.zeros(3, dtype=torch.long)
     signal, sigma = PROCESS.coefficients(t, train)
-    found = PROCESS.x0(signal * train + sigma, denoiser(signal * train + sigma, t), t)
-    torch.testing.assert_close(found, train, rtol=1e-6, atol=1e-2)
+    x0 = PROCESS.x0(signal * train + sigma, denoiser(signal * train + sigma, t), t)
+    torch.testing.assert_close(x0, train, rtol=1e-6, atol=1e-2)
     assert denoiser(1e6 * torch.ones(1, 2), t[:1]).isfinite().all()
 
 
@@ -81,8 +81,8 @@ def test_one_image_is_answered_everywhere() -> None:
     image = torch.full((1, 3), 0.25)
     t = torch.tensor([700])
     x = torch.tensor([[5.0, -3.0, 0.0]])
-    found = PROCESS.x0(x, EmpiricalDenoiser(image, PROCESS)(x, t), t)
-    torch.testing.assert_close(found, image, rtol=0, atol=1e-4)
+    x0 = PROCESS.x0(x, EmpiricalDenoiser(image, PROCESS)(x, t), t)
+    torch.testing.assert_close(x0, image, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("train", [torch.zeros(0, 3), torch.tensor([[1.0, math.nan, 0.0]])])

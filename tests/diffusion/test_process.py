@@ -7,13 +7,13 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from diffmem.config.settings import DiffusionConfig
+from diffmem.config.diffusion import CosineDiffusion, DiffusionConfig, LinearDiffusion
 from diffmem.diffusion.process import Process
 
 SCHEDULES = {
-    "linear": DiffusionConfig(schedule="linear", T=1000),
-    "steep": DiffusionConfig(schedule="linear", T=50, beta_first=1e-3, beta_last=0.3),
-    "cosine": DiffusionConfig(schedule="cosine", T=1000),
+    "linear": LinearDiffusion(T=1000, beta_first=1e-4, beta_last=2e-2),
+    "steep": LinearDiffusion(T=50, beta_first=1e-3, beta_last=0.3),
+    "cosine": CosineDiffusion(T=1000),
 }
 
 
@@ -27,13 +27,10 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 def test_alpha_bar_is_that_of_diffusers(diffusion: DiffusionConfig) -> None:
-    names = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
-    oracle: Any = DDPMScheduler(
-        num_train_timesteps=diffusion.T,
-        beta_start=diffusion.beta_first,
-        beta_end=diffusion.beta_last,
-        beta_schedule=names[diffusion.schedule],
-    )
+    schedule: dict[str, Any] = {"beta_schedule": "squaredcos_cap_v2"}
+    if isinstance(diffusion, LinearDiffusion):
+        schedule = {"beta_schedule": "linear", "beta_start": diffusion.beta_first, "beta_end": diffusion.beta_last}
+    oracle: Any = DDPMScheduler(num_train_timesteps=diffusion.T, **schedule)
     torch.testing.assert_close(Process.from_config(diffusion).alpha_bar, oracle.alphas_cumprod, rtol=2e-4, atol=1e-9)
 
 

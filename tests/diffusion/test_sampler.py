@@ -8,15 +8,21 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
-from diffmem.config.settings import DiffusionConfig, SamplerConfig
-from diffmem.diffusion.process import Process
-from diffmem.diffusion.sampler import Denoiser, initial_noise, sample, scheduler
+from diffmem.config.diffusion import (
+    DDIMSampler,
+    DDPMSampler,
+    LinearDiffusion,
+    ReferenceSampler,
+    SamplerConfig,
+)
+from diffmem.diffusion.process import Denoiser, Process
+from diffmem.diffusion.sampler import initial_noise, sample, scheduler
 
-DIFFUSION = DiffusionConfig(schedule="linear", T=1000)
+DIFFUSION = LinearDiffusion(T=1000, beta_first=1e-4, beta_last=2e-2)
 SAMPLERS = {
-    "ddim": SamplerConfig(name="ddim", calls=500),
-    "ddpm": SamplerConfig(name="ddpm", calls=500),
-    "reference": SamplerConfig(name="reference", calls=99),
+    "ddim": DDIMSampler(calls=500),
+    "ddpm": DDPMSampler(calls=500),
+    "reference": ReferenceSampler(calls=99),
 }
 
 
@@ -74,14 +80,17 @@ def test_the_number_of_calls_is_the_number_asked_for(sampler: SamplerConfig) -> 
 
 
 def test_trailing_times_and_the_reference_times_by_hand() -> None:
-    for name, calls, first, last in (("ddim", 50, [999, 979, 959], 19), ("reference", 99, [999, 988, 978], 10)):
+    for sampler, first, last in (
+        (DDIMSampler(calls=50), [999, 979, 959], 19),
+        (ReferenceSampler(calls=99), [999, 988, 978], 10),
+    ):
         times: list[int] = []
 
         def counting(x: Tensor, t: Tensor, times: list[int] = times) -> Tensor:
             times.append(int(t[0]))
             return x
 
-        sample(counting, initial_noise(1, (1,)), diffusion=DIFFUSION, sampler=SamplerConfig(name=name, calls=calls))
+        sample(counting, initial_noise(1, (1,)), diffusion=DIFFUSION, sampler=sampler)
         assert times[:3] == first
         assert times[-1] == last
 
@@ -108,7 +117,7 @@ def test_ddim_error_falls_like_its_step() -> None:
     calls = [25, 50, 100, 200]
     errors = []
     for count in calls:
-        x = sample(gaussian(0.0, 0.5), noise, diffusion=DIFFUSION, sampler=SamplerConfig(name="ddim", calls=count))
+        x = sample(gaussian(0.0, 0.5), noise, diffusion=DIFFUSION, sampler=DDIMSampler(calls=count))
         errors.append(float((x - exact).abs().mean()))
     slope = torch.tensor(errors).log().diff() / torch.tensor(calls).float().log().diff()
     assert ((slope > -1.3) & (slope < -0.7)).all(), slope

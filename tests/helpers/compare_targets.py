@@ -55,3 +55,22 @@ def noise_images(count: int, seed: int, size: int = 4) -> Tensor:
 def samples_target(label: str, samples: Tensor, train: Tensor, heldout: Tensor | None = None) -> Target:
     """Samples made elsewhere, of a model trained on `train`."""
     return Target(label=label, kind="samples", images=ImageSets("set", train, heldout), group=label, samples=samples)
+
+
+def tiny_unet(**changed: Any) -> Any:
+    from diffusers import UNet2DModel
+
+    torch.manual_seed(1)
+    options: dict[str, Any] = {
+        "sample_size": 8,
+        "in_channels": 3,
+        "out_channels": 3,
+        "block_out_channels": (4,),
+        "layers_per_block": 1,
+        "down_block_types": ("DownBlock2D",),
+        "up_block_types": ("UpBlock2D",),
+        "norm_num_groups": 2,
+        "add_attention": False,
+        "dropout": 0.5,
+    }
+    return UNet2DModel(**options | changed)

@@ -3,12 +3,21 @@
 import gzip
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from diffmem.config.settings import DATA_NAMES, DataConfig
+from diffmem.config.data import (
+    DATA,
+    CelebaData,
+    DataConfig,
+    DigitsData,
+    FashionMnistData,
+    ImageFolderData,
+    MixtureData,
+)
 
 
 def random_images(count: int, *shape: int, seed: int = 0) -> np.ndarray:
@@ -45,15 +54,16 @@ def small_sets(folder: Path) -> dict[str, DataConfig]:
     torch.save(torch.rand(37, 1, 32, 32, generator=torch.Generator().manual_seed(0)), tensors / "CelebA32.pt")
     clothes = write_fashion(folder / "clothes", random_images(60, 28, 28, seed=1), random_images(13, 28, 28, seed=2))
     colours = write_folder(folder / "colours", random_images(50, 9, 7, 3))
-    configs = {
-        "digits": DataConfig(name="digits", n=64, scale=2.0, size=8, channels=1),
-        "fashion_mnist": DataConfig(name="fashion_mnist", n=12, size=32, channels=1, root=str(clothes)),
-        "image_folder": DataConfig(name="image_folder", n=8, scale=0.5, size=6, channels=3, root=str(colours)),
-        "celeba": DataConfig(name="celeba", n=7, size=32, channels=1, root=str(write_folder(folder / "faces", faces))),
-        "mixture": DataConfig(name="mixture", n=128, dim=3, mu=1.0, sigma=0.5),
+    gray: dict[str, Any] = {"index": 0, "scale": 1.0, "size": 32, "channels": 1}
+    configs: dict[str, DataConfig] = {
+        "digits": DigitsData(n=64, index=0, scale=2.0, size=8, channels=1),
+        "fashion_mnist": FashionMnistData(n=12, root=str(clothes), **gray),
+        "image_folder": ImageFolderData(n=8, index=0, scale=0.5, size=6, channels=3, root=str(colours)),
+        "celeba": CelebaData(n=7, root=str(write_folder(folder / "faces", faces)), **gray),
+        "mixture": MixtureData(n=128, index=0, scale=1.0, dim=3, mu=1.0, sigma=0.5),
     }
-    assert set(configs) == set(DATA_NAMES)
-    return {**configs, "celeba_tensor": DataConfig(name="celeba", n=6, size=32, channels=1, root=str(tensors))}
+    assert set(configs) == set(DATA)
+    return {**configs, "celeba_tensor": CelebaData(n=6, root=str(tensors), **gray)}
 
 
-SETS = (*DATA_NAMES, "celeba_tensor")
+SETS = (*DATA, "celeba_tensor")

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from diffmem.config.compose import compose
 from diffmem.config.settings import Config
 
 CHECKPOINTS = [0, 2, 4, 6, 11, 20, 24]
 
-# the same as TINY in Hydra's grammar, for the command line
+# in Hydra's grammar, for the command line
 OVERRIDES = [
     *("data=digits", "data.n=8", "data.scale=2", "model=unet_tiny", "model.width=4", "model.multipliers=[1]"),
     *("model.groups=2", "diffusion.T=20", "optimizer=adam", "optimizer.lr=0.01", "train.steps=24", "train.batch=4"),
@@ -15,27 +16,7 @@ OVERRIDES = [
     *("eval.t=[2]", "eval.bootstrap=10", "eval.keep_samples=5", "device=cpu", "threads=1"),
 ]
 
-TINY: dict[str, Any] = {
-    "data": {"name": "digits", "n": 8, "index": 0, "scale": 2.0, "root": None, "size": 8, "channels": 1},
-    "model": {
-        "name": "unet",
-        "width": 4,
-        "blocks": 1,
-        "multipliers": [1],
-        "attention": [],
-        "mid_attention": False,
-        "groups": 2,
-    },
-    "diffusion": {"schedule": "linear", "T": 20},
-    "optimizer": {"name": "adam", "lr": 0.01},
-    "train": {"steps": 24, "batch": 4},
-    "grid": {"per_decade": 4, "first": 2},
-    "sampler": {"name": "ddim", "calls": 2},
-    "eval": {"samples": 128, "test_images": 64, "t": [2], "bootstrap": 10, "keep_samples": 5},
-    "executor": {"name": "here"},
-    "device": "cpu",
-    "threads": 1,
-}
+TINY = compose([*OVERRIDES, "executor=here"]).to_mapping()
 
 
 def tiny(out: Path | None = None, **groups: Any) -> Config:

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diffmem.config.settings import DiffusionConfig
+from diffmem.config.diffusion import LinearDiffusion
 from diffmem.diffusion.process import Process
 from diffmem.errors import InputError
 from diffmem.metrics.losses import DRAWS, epsilon_losses, noise_pairs
 
-PROCESS = Process.from_config(DiffusionConfig(schedule="linear", T=100))
+PROCESS = Process.from_config(LinearDiffusion(T=100, beta_first=1e-4, beta_last=2e-2))
 
 
 def pairs(images: Tensor, t: int = 5, tile: int = 512) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
-from diffmem.config.settings import DiffusionConfig
+from diffmem.config.diffusion import LinearDiffusion
 from diffmem.data import mixture
 from diffmem.diffusion.empirical import EmpiricalDenoiser
 from diffmem.diffusion.process import Process
@@ -28,7 +28,7 @@ from diffmem.metrics.nearest_k import nearest_k
 from diffmem.metrics.psnr import psnr
 from diffmem.metrics.search import TrainingIndex
 
-PROCESS = Process.from_config(DiffusionConfig(schedule="linear", T=1000))
+PROCESS = Process.from_config(LinearDiffusion(T=1000, beta_first=1e-4, beta_last=2e-2))
 
 
 def images(count: int, seed: int, size: int = 5) -> Tensor:

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffmem.config.settings import DiffusionConfig
+from diffmem.config.diffusion import LinearDiffusion
 from diffmem.data import mixture
 from diffmem.diffusion.empirical import EmpiricalDenoiser
 from diffmem.diffusion.process import Process
 from diffmem.metrics.score import score_errors
 
-PROCESS = Process.from_config(DiffusionConfig(schedule="linear", T=1000))
+PROCESS = Process.from_config(LinearDiffusion(T=1000, beta_first=1e-4, beta_last=2e-2))
 MU, SIGMA, SCALE, T = 1.0, 0.5, 2.0, (20, 200, 700)
 POINTS = SCALE * torch.from_numpy(mixture.draw(600, 4, MU, SIGMA))
 TRAIN, HELDOUT = POINTS[:64], POINTS[100:]

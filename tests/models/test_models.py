@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,17 +15,26 @@ import yaml
 from scipy.special import erf
 from torch import Tensor, nn
 
-from diffmem.config import options
-from diffmem.config.settings import MODEL_NAMES, ModelConfig
+from diffmem.config.model import MODELS, ModelConfig, ResMLPModel, UNetModel, UNetReferenceModel
+from diffmem.config.options import build_variant
 from diffmem.errors import InputError
-from diffmem.models import MODELS, build
+from diffmem.models import NETWORKS, build
 from diffmem.models.io import load_model, save_model
 
-UNET = ModelConfig(name="unet", width=16, multipliers=(1, 2), blocks=1, attention=(2,), dropout=0.1)
+SIZE: dict[str, Any] = {
+    "width": 16,
+    "multipliers": (1, 2),
+    "blocks": 1,
+    "attention": (2,),
+    "mid_attention": True,
+    "heads": 4,
+    "groups": 8,
+    "dropout": 0.1,
+}
 CASES: dict[str, tuple[ModelConfig, tuple[int, ...]]] = {
-    "unet": (UNET, (2, 8, 8)),
-    "unet_reference": (dataclasses.replace(UNET, name="unet_reference"), (2, 8, 8)),
-    "resmlp": (ModelConfig(name="resmlp", width=16, blocks=2), (6,)),
+    "unet": (UNetModel(**SIZE), (2, 8, 8)),
+    "unet_reference": (UNetReferenceModel(**SIZE), (2, 8, 8)),
+    "resmlp": (ResMLPModel(width=16, blocks=2), (6,)),
 }
 IMAGE_CASES = [name for name, (_, shape) in CASES.items() if len(shape) == 3]
 CONFIGS = Path(__file__).parents[2] / "configs" / "model"
@@ -44,7 +54,8 @@ def batch(name: str, count: int = 3) -> tuple[Tensor, Tensor]:
 
 
 def shipped(name: str) -> ModelConfig:
-    return options.build(ModelConfig, yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()))
+    cfg: ModelConfig = build_variant(MODELS, yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()), "model")
+    return cfg
 
 
 def files(directory: Path) -> dict[str, str]:
@@ -52,7 +63,8 @@ def files(directory: Path) -> dict[str, str]:
 
 
 def test_every_name_is_in_the_table_and_tested() -> None:
-    assert set(CASES) == set(MODELS) == set(MODEL_NAMES)
+    assert set(CASES) == set(MODELS)
+    assert set(NETWORKS) == set(MODELS.values())
 
 
 @every_model
@@ -140,7 +152,7 @@ def test_load_gives_back_what_was_saved_bit_for_bit(name: str, tmp_path: Path) -
 SAVE_IN_ANOTHER_PROCESS = f"""
 import sys, pathlib
 import torch
-from diffmem.config.settings import ModelConfig
+from diffmem.config.model import ResMLPModel, UNetModel, UNetReferenceModel
 from diffmem.models import build
 from diffmem.models.io import save_model
 assert "diffusers" not in sys.modules, "diffusers is imported before a model needs it"
@@ -195,7 +207,7 @@ def test_a_checkpoint_of_other_settings_is_refused(name: str, change: dict[str, 
     cfg, shape = CASES[name]
     save_model(make(name), cfg, shape, tmp_path)
     with pytest.raises(InputError, match="settings"):
-        load_model(tmp_path, dataclasses.replace(cfg, **change), shape)  # type: ignore[arg-type]
+        load_model(tmp_path, dataclasses.replace(cfg, **change), shape)
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
@@ -238,18 +250,18 @@ def test_unet_has_attention_where_asked_and_four_heads_at_the_deepest_level() ->
         ({"name": "unet", "attention": (1,), "heads": 1}, "model.heads=1 .* 16 channels of level 1"),
         ({"name": "unet_reference", "attention": (1,), "heads": 32}, "model.heads=32 .* 16 channels of level 1"),
         ({"name": "unet_reference", "width": 5, "groups": 5, "heads": 5}, "model.width=5"),
-        ({"name": "resmlp"}, "model.multipliers"),
-        ({"name": "resmlp", "multipliers": (), "attention": ()}, "model.dropout=0.1"),
+        ({"name": "resmlp"}, "model.multipliers=.* does not apply to model=resmlp"),
+        ({"name": "resmlp", "multipliers": None, "attention": None, "mid_attention": None}, "model.heads=4"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(change: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        build(dataclasses.replace(UNET, **change), (1, 8, 8))  # type: ignore[arg-type]
+        build_variant(MODELS, {**SIZE, **change}, "model")
 
 
 def test_resmlp_is_its_formula() -> None:
     """The module's docstring, in float64 numpy, entry by entry."""
-    cfg, shape = ModelConfig(name="resmlp", width=7, blocks=3), (5,)
+    cfg, shape = ResMLPModel(width=7, blocks=3), (5,)
     model = build(cfg, shape)
     weights = {key: value.double().numpy() for key, value in model.state_dict().items()}
     x, t = torch.randn(4, 5), torch.tensor([0, 1, 40, 999])

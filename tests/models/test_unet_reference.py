@@ -1,6 +1,5 @@
 """The study's U-Net: a golden made by its own code, the names of its checkpoints, and what is refused."""
 
-import dataclasses
 import importlib.util
 import json
 import math
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from diffmem.config.settings import ModelConfig
+from diffmem.config.model import UNetReferenceModel
 from diffmem.errors import InputError
 from diffmem.models.unet_reference import (
     SINUSOIDS,
@@ -52,9 +51,9 @@ def checkpoint() -> dict[str, Tensor]:
     return weights | {SINUSOIDS: sinusoids(GOLDEN["case"][0])}
 
 
-def small(**changes: Any) -> ModelConfig:
-    base = ModelConfig(name="unet_reference", width=8, multipliers=(1, 2), blocks=1)
-    return dataclasses.replace(base, **changes)
+def small(**changes: Any) -> UNetReferenceModel:
+    size = {"width": 8, "multipliers": (1, 2), "blocks": 1, "attention": (), "mid_attention": True}
+    return UNetReferenceModel(**{**size, "heads": 4, "groups": 8, "dropout": 0.0, **changes})
 
 
 def as_study(model: UNetReference) -> dict[str, Tensor]:

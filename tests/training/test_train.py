@@ -33,7 +33,7 @@ SETTINGS = {
     "channels last": tiny(train={"channels_last": True}),
     "mlp": tiny(
         data={"name": "mixture", "n": 8, "dim": 4, "mu": 1.0, "sigma": 1.0, "size": None, "channels": None},
-        model={"name": "resmlp", "width": 8, "multipliers": []},
+        model={"name": "resmlp", "width": 8, "multipliers": None, "mid_attention": None, "groups": None},
     ),
     "reference": tiny(model={"name": "unet_reference", "width": 4}),
 }

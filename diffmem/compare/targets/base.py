@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmem.diffusion.process import Process
-from diffmem.diffusion.sampler import Denoiser, initial_noise
+from diffmem.diffusion.process import Denoiser, Process
+from diffmem.diffusion.sampler import initial_noise
 from diffmem.errors import InputError
 
 

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from diffmem.compare.targets.base import Model, Target
 from diffmem.compare.targets.run import run_model, sampler_words
-from diffmem.config.settings import Config
+from diffmem.config.data import MixtureData
 from diffmem.data import mixture
 from diffmem.diffusion.empirical import EmpiricalDenoiser
-from diffmem.diffusion.process import Process
-from diffmem.diffusion.sampler import Denoiser
+from diffmem.diffusion.process import Denoiser, Process
 from diffmem.errors import InputError
 from diffmem.runs import Run, load_run
 
@@ -31,10 +30,10 @@ def bookend(kind: str, like: Target) -> Target:
         raise InputError(f"{kind} takes its images and sampler from a run: name a run before it.")
     run = load_run(like.group)
     config = run.config
-    if kind == "population" and config.data.name != "mixture":
+    if kind == "population" and not isinstance(config.data, MixtureData):
         raise InputError(
-            f"population is known in closed form for data=mixture only, and {like.label} has data={config.data.name}: "
-            "leave it out."
+            f"population is known in closed form for data={MixtureData.name} only, and {like.label} has "
+            f"data={config.data.name}: leave it out."
         )
     return Target(
         label=f"{kind} ({like.images.name})",
@@ -47,20 +46,19 @@ def bookend(kind: str, like: Target) -> Target:
 
 
 def _loader(kind: str, run: Run) -> Callable[[torch.device], Model]:
+    data = run.config.data
+
     def loaded(device: torch.device) -> Model:
         process = Process.from_config(run.config.diffusion).to(device)
-        if kind == "empirical":
-            return run_model(run, EmpiricalDenoiser(run.train_images().to(device), process), device)
-        return run_model(run, _population(run.config, process), device)
+        if kind == "population" and isinstance(data, MixtureData):
+            return run_model(run, _population(data, process), device)
+        return run_model(run, EmpiricalDenoiser(run.train_images().to(device), process), device)
 
     return loaded
 
 
-def _population(config: Config, process: Process) -> Denoiser:
+def _population(data: MixtureData, process: Process) -> Denoiser:
     """epsilon = -sqrt(1 - alpha_bar) times the mixture's exact score, in model space."""
-    data = config.data
-    assert data.mu is not None
-    assert data.sigma is not None
     mu, sigma = data.scale * data.mu, data.scale * data.sigma
 
     def epsilon(x: Tensor, t: Tensor) -> Tensor:

@@ -15,8 +15,7 @@ from torch import Tensor
 from diffmem.compare.targets.base import Model, Space, Target
 from diffmem.compare.targets.read_images import ImagePaths
 from diffmem.compare.targets.weights import digest, load_state
-from diffmem.diffusion.process import Process
-from diffmem.diffusion.sampler import Denoiser
+from diffmem.diffusion.process import Denoiser, Process
 from diffmem.errors import InputError
 
 CALLS = 50  # network calls of DDIM

@@ -16,8 +16,8 @@ from diffmem.compare.targets.checkpoints import pick_steps
 from diffmem.config.settings import Config
 from diffmem.data import load, split
 from diffmem.definitions import onset, quality_column
-from diffmem.diffusion.process import Process
-from diffmem.diffusion.sampler import Denoiser, sample
+from diffmem.diffusion.process import Denoiser, Process
+from diffmem.diffusion.sampler import sample
 from diffmem.errors import InputError
 from diffmem.files import sha256
 from diffmem.runs import Run, load_run

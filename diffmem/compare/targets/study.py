@@ -15,7 +15,7 @@ from diffmem.compare.targets.base import ImageSets, Model, Space, Target
 from diffmem.compare.targets.checkpoints import pick_steps
 from diffmem.compare.targets.read_images import ImagePaths, read_images
 from diffmem.compare.targets.weights import digest, load_state
-from diffmem.config.settings import DiffusionConfig, SamplerConfig
+from diffmem.config.diffusion import LinearDiffusion, ReferenceSampler
 from diffmem.data.dataset import TEST_COUNT, channel_mean
 from diffmem.diffusion.process import Process
 from diffmem.diffusion.sampler import sample
@@ -23,8 +23,8 @@ from diffmem.errors import InputError
 from diffmem.models.unet_reference import load_reference_state_dict
 from diffmem.study_folder import StudyFolder, parse
 
-STUDY = DiffusionConfig(schedule="linear", T=1000)
-STUDY_SAMPLER = SamplerConfig(name="reference", calls=99)
+STUDY = LinearDiffusion(T=1000, beta_first=1e-4, beta_last=2e-2)
+STUDY_SAMPLER = ReferenceSampler(calls=99)
 
 
 def is_reference(path: Path) -> bool:
