@@ -32,7 +32,6 @@ ONLY_IN = {  # engine -> the one place that may import it
     "omegaconf": {"config/compose.py"},
     "rich": {"sweep/progress.py"},
     "multiprocessing": {"executors/pool.py"},
-    "sklearn": {"data/digits.py"},
 }
 
 
@@ -92,7 +91,7 @@ def test_engines_have_one_importer(path: Path) -> None:
     for module, top in imports(path):
         engine = module.split(".")[0]
         assert place in ONLY_IN.get(engine, {place}), f"{engine} belongs in {ONLY_IN[engine]}"
-        if engine in ("diffusers", "sklearn"):
+        if engine == "diffusers":
             assert not top, f"{engine} takes seconds: import it where it is used"
 
 

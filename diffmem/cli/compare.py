@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from diffmem.definitions import K
@@ -45,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     from diffmem.compare.targets.read_images import ImagePaths
     from diffmem.training.machine import full_float32, resolve_device
 
+    if find_spec("pyarrow") is None:
+        raise InputError("compare writes samples.parquet, which takes pyarrow: pip install 'diffmem[compare]'.")
     device = resolve_device(arguments.device)
     paths = ImagePaths(*(Path(images) if images else None for images in (arguments.train, arguments.heldout)))
     targets = open_targets(arguments.targets, paths)
@@ -59,9 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"drawing {arguments.samples} samples of {label}", file=sys.stderr)
 
     full_float32()
-    found = compare(targets, samples=arguments.samples, k=arguments.k, device=device, progress=progress)
-    print(page.write(folder, found, chosen))
-    for note in found.notes:
+    comparison = compare(targets, samples=arguments.samples, k=arguments.k, device=device, progress=progress)
+    print(page.write(folder, comparison, chosen))
+    for note in comparison.notes:
         print(f"Note: {note}")
     print(f"Comparison: {folder / 'compare.html'}")
     return 0

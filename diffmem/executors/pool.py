@@ -23,7 +23,6 @@ PRELOAD = [
     "diffmem.executors.pool",
     "diffusers.models.unets.unet_2d",
     "diffusers.schedulers.scheduling_ddim",
-    "sklearn.datasets",
 ]
 LEAVE_SECONDS = 5.0  # a worker asked to leave is killed after this
 

@@ -151,6 +151,15 @@ def test_bad_input_writes_nothing(
     assert [file.name for file in tmp_path.iterdir()] == ["samples.pt"]
 
 
+def test_without_pyarrow_nothing_is_drawn(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("diffmem.cli.compare.find_spec", lambda name: None)
+    assert main(["compare", str(run), "--out", str(tmp_path / "out")]) == 2
+    assert "pip install 'diffmem[compare]'" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
 def test_help_says_what_best_means(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--help"]) == 0
     assert re.search(r"@best is the lowest Frechet distance among the checkpoints before", capsys.readouterr().out)
