@@ -124,7 +124,7 @@ def without_foreign(cls: type, mapping: Mapping[str, Any]) -> dict[str, Any]:
     kept = dict(mapping)
     for name, hint in typing.get_type_hints(cls).items():
         table, group = variants(hint), mapping.get(name)
-        if table and isinstance(group, Mapping) and (chosen := table.get(str(group.get(tags(cls)[name])))):
+        if table and isinstance(group, Mapping) and (chosen := table.get(group.get(tags(cls)[name], ""))):
             foreign = set(_names(table.values())) - set(_names([chosen]))
             kept[name] = {key: value for key, value in group.items() if key not in foreign}
     return kept
