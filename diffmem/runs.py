@@ -32,7 +32,7 @@ class Run:
     @cached_property
     def config(self) -> Config:
         """The settings it was trained with."""
-        return Config.from_mapping(RunDir(self.path).read_config())
+        return Config.from_stored(RunDir(self.path).read_config())
 
     @property
     def status(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diffmem.config.options import build, known_keys, tags, without_foreign
+from diffmem.config.options import build, known_keys, tags
 from diffmem.config.settings import Config
 from diffmem.config.theory import TheoryConfig
 from diffmem.errors import InputError
@@ -120,7 +120,7 @@ def override_evaluation(settings: Mapping[str, Any], overrides: list[str]) -> Co
             merged[group][key] = wanted[group][key]
         else:
             merged[group] = wanted[group]
-    return Config.from_mapping(merged)
+    return Config.from_stored(merged)
 
 
 def groups() -> dict[str, list[str]]:
@@ -203,7 +203,7 @@ def _leaves(settings: Any, prefix: str) -> Iterator[str]:
 
 def _to_config(settings: DictConfig) -> Config:
     """An experiment sets options of its own variants, such as Adam's beta2, which another choice has no use for."""
-    return Config.from_mapping(without_foreign(Config, _plain(settings)))
+    return Config.from_stored(_plain(settings))
 
 
 def _plain(settings: DictConfig) -> dict[str, Any]:

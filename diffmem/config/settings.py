@@ -16,7 +16,7 @@ from diffmem.config.data import Data
 from diffmem.config.diffusion import Diffusion, Sampler
 from diffmem.config.grid import GridConfig
 from diffmem.config.model import MODELS, Model, UNetConfig
-from diffmem.config.options import Variant, build, option, to_mapping
+from diffmem.config.options import Variant, build, option, to_mapping, without_foreign
 from diffmem.errors import InputError
 
 
@@ -170,6 +170,11 @@ class Config:
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
         """Build and validate from a nested mapping. Raises InputError for an unknown, missing or bad value."""
         return build(cls, mapping, unused=identity.FORMAT_1)
+
+    @classmethod
+    def from_stored(cls, settings: Mapping[str, Any]) -> Self:
+        """The settings in a run's config.yaml. What it says of options that its variants do not have is left out."""
+        return cls.from_mapping(without_foreign(cls, settings))
 
     def to_mapping(self) -> dict[str, Any]:
         """The settings as they are stored: a plain nested dict, the inverse of `from_mapping`."""

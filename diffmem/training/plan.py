@@ -59,5 +59,5 @@ def _check_same_run(run: RunDir, config: Config) -> None:
             f"{run.path} was written in format {written}, and this version reads format {FORMAT}: use the version of "
             "diffmem that wrote it, or another out."
         )
-    if Config.from_mapping(run.read_config()).trajectory() != config.trajectory():
+    if Config.from_stored(run.read_config()).trajectory() != config.trajectory():
         raise InputError(f"{run.path} holds a run with other settings: move it away, or choose another out.")

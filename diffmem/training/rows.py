@@ -54,7 +54,7 @@ class Rows:
 
 def eval_dir(run: RunDir, config: Config) -> EvalDir:
     """Where rows of `config`'s evaluation settings live in `run`."""
-    first = Config.from_mapping(run.read_config())
+    first = Config.from_stored(run.read_config())
     return run.primary if first.eval_id() == config.eval_id() else run.evaluation(config.eval_id())
 
 

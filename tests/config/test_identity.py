@@ -248,6 +248,7 @@ def test_an_absent_option_may_be_null_or_what_format_1_wrote_and_nothing_else(gr
     stored[group][option] = 77
     with pytest.raises(InputError, match=rf"{group}.{option}=77 does not apply to {group}=.*: leave it out"):
         Config.from_mapping(stored)
+    assert Config.from_stored(stored) == config  # a run of version 0.1 is read, whatever it says there
 
 
 def test_every_choice_is_stored_in_the_order_of_format_1() -> None:

@@ -38,7 +38,7 @@ def gaussians(out: Path) -> Path:
     return trained(
         out,
         data=data,
-        model={"name": "resmlp", "multipliers": [], "attention": []},
+        model={"name": "resmlp", "multipliers": [], "attention": [], "mid_attention": True, "groups": 8},
         diffusion={"T": 1000},
         sampler={"calls": 50},
         train={"steps": 1},
