@@ -67,6 +67,7 @@ def test_page_stands_alone(compared: Path) -> None:
     assert len(identities) == len(set(identities))
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_bytes(run: Path, compared: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {file.name: file.read_bytes() for file in compared.iterdir()}
     words = [f"{run}@4", f"{run}@last", f"{run}@0", "empirical", "--samples", "100", "--device", "cpu"]

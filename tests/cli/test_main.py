@@ -131,6 +131,7 @@ def test_cfg_shows_what_would_run(empty: Path, capsys: pytest.CaptureFixture[str
     assert list(empty.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_train_resumes_refuses_and_evaluates(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["train", *OVERRIDES, "out=runs"]
     assert main(command) == 0
@@ -170,6 +171,7 @@ def test_train_resumes_refuses_and_evaluates(empty: Path, capsys: pytest.Capture
     assert "was written in format 99" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_evaluate_fills_a_row_that_was_lost_and_refuses_a_damaged_checkpoint(
     empty: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,6 +189,7 @@ def test_evaluate_fills_a_row_that_was_lost_and_refuses_a_damaged_checkpoint(
     assert "step_00000024/diffusion_pytorch_model.safetensors is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_multirun_is_hydras_and_leaves_nothing_behind(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "-m", *tiny_overrides("data.n=8,10", "train.steps=2", "out=runs")]) == 0
     assert [entry.name for entry in empty.iterdir()] == ["runs"]
@@ -207,6 +210,7 @@ def test_a_divergence_ends_the_run_with_its_step(empty: Path, capsys: pytest.Cap
     assert [row["step"] for row in RunDir(path).primary.read_rows()] == [0]
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_keeps_its_rows(empty: Path) -> None:
     """A limit on file size stands in for the disk: the write of a large file fails half way."""
     command = ["train", *OVERRIDES, "out=runs"]
@@ -247,6 +251,7 @@ def test_every_override_of_the_tiny_run_is_the_tiny_mapping(capsys: pytest.Captu
     assert tiny().trajectory()["data"] == {key: value for key, value in shown["data"].items() if key != "root"}
 
 
+@pytest.mark.slow
 def test_a_family_in_a_csv_is_fitted_and_drawn_beside_it(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tables = [planted_rows(n, 30.0 * n, 150, rng=np.random.default_rng(n)) for n in (16, 32, 64, 128)]
     pd.concat(tables).to_csv(empty / "mine.csv", index=False)

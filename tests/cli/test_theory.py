@@ -63,6 +63,7 @@ def test_curves(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"tau_gen = {facts['tau_gen']:.4g}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_timescales(empty: Path) -> None:
     table, facts = run("timescales", "psi_n_grid=[8,16]", "psi_p=64", "points=40", "t=0.01")
     assert list(table["family"]) == ["ratio", "ratio", "fixed", "fixed"]
@@ -80,6 +81,7 @@ def test_predict_on_a_data_set(empty: Path) -> None:
     assert set(table["n"]) == {64, 256}
 
 
+@pytest.mark.slow
 def test_a_covariance_of_data_and_of_a_power_law(empty: Path) -> None:
     run("curves", *SMALL, "draws=0", "covariance=data", "data=digits")
     run("curves", *SMALL, "covariance=power_law", "count=20", "exponent=1")

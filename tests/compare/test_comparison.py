@@ -100,6 +100,7 @@ def test_without_heldout_images_the_null_is_of_the_training_images() -> None:
     assert "each against the others" in " ".join(comparison.notes)
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_as_it_was_in_training(run: Path) -> None:
     """f_mem and its null are those of metrics.jsonl, at every checkpoint, whatever the pixel space."""
     comparison = compare(run_targets(run, "all"), samples=128)

@@ -57,6 +57,7 @@ def overrides(group: str, name: str, roots: dict[str, Path]) -> list[str]:
     return [f"{group}={name}", *words]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "name"), CHOICES, ids=["=".join(choice) for choice in CHOICES])
 def test_every_config_trains_three_steps(
     group: str, name: str, roots: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

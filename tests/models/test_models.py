@@ -162,6 +162,7 @@ for name, (cfg, shape) in {CASES!r}.items():
 """
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", SAVE_IN_ANOTHER_PROCESS, str(tmp_path / "other")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -229,6 +229,7 @@ def test_bad_input_costs_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_command_line_spends_fits_and_reports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], batches: list[list[int]]
 ) -> None:
@@ -253,6 +254,7 @@ def test_the_command_line_spends_fits_and_reports(
     assert "Collapse of the memorization curves" in page
 
 
+@pytest.mark.slow
 def test_tiny_runs_are_trained_end_to_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

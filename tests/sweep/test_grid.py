@@ -24,10 +24,12 @@ from diffmem.training.session import execute
 from tests.helpers.tiny import OVERRIDES, outcome_bytes, tiny
 
 GRID = [*(word for word in OVERRIDES if not word.startswith(("data.n=", "threads="))), "data.n=8,12", "out=runs"]
+POOL = {"name": "pool", "workers": None, "retries": 1}
 
 
+@pytest.mark.slow
 def test_a_run_in_the_pool_has_the_bytes_of_one_here(tmp_path: Path) -> None:
-    here, pooled = tiny(tmp_path / "here"), tiny(tmp_path / "pool")
+    here, pooled = tiny(tmp_path / "here"), tiny(tmp_path / "pool", executor=POOL)
     execute(plan(here))
     pool = start(pooled)
     assert pool.submit(pooled).result(600).status == "complete"
@@ -37,6 +39,7 @@ def test_a_run_in_the_pool_has_the_bytes_of_one_here(tmp_path: Path) -> None:
 
 def test_planning_a_large_grid_holds_no_images(tmp_path: Path) -> None:
     def bytes_alive() -> int:
+        gc.collect()
         return sum(each.nbytes for each in gc.get_objects() if type(each) is Tensor)
 
     before = bytes_alive()
@@ -45,8 +48,9 @@ def test_planning_a_large_grid_holds_no_images(tmp_path: Path) -> None:
     assert bytes_alive() == before
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_its_run_goes_on(tmp_path: Path) -> None:
-    config = tiny(tmp_path, train={"steps": 20_000, "save_seconds": 0.2}, grid={"first": 10_000})
+    config = tiny(tmp_path, train={"steps": 20_000, "save_seconds": 0.2}, grid={"first": 10_000}, executor=POOL)
     pool = start(config)
     future = pool.submit(config)
     run = plan(config).run
@@ -70,6 +74,7 @@ def wait_for_steps(run: RunDir, other_than: int = 0) -> int:
     raise AssertionError("waited in vain")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_leaves_its_runs_at_resume_points(tmp_path: Path, number: int) -> None:
     words = [word for word in GRID if not word.startswith(("train.steps", "grid."))]
@@ -94,6 +99,7 @@ def test_an_interrupted_sweep_leaves_its_runs_at_resume_points(tmp_path: Path, n
             pass
 
 
+@pytest.mark.slow
 def test_sweep_fits_draws_reports_and_then_has_nothing_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,6 +156,7 @@ def test_a_failed_run_does_not_take_the_others_with_it(tmp_path: Path, capsys: p
     assert results[1].sentence == "complete, trained to step 2"
 
 
+@pytest.mark.slow
 def test_the_preload_list_names_modules_that_exist() -> None:
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
     subprocess.run([sys.executable, "-c", code, *PRELOAD], check=True)

@@ -25,6 +25,8 @@ from diffmem.training.plan import plan
 from diffmem.training.session import Outcome, execute
 from tests.helpers.tiny import CHECKPOINTS, outcome_bytes, tiny
 
+pytestmark = pytest.mark.slow
+
 KILLS = 40
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(PRELOAD)

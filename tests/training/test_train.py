@@ -195,6 +195,7 @@ def test_a_divergence_is_reported_at_its_step() -> None:
     assert caught.value.step == 5  # weights 1, 0, -1, -2, then -3: the fifth loss
 
 
+@pytest.mark.slow
 def test_a_single_image_is_learned() -> None:
     """The loss of a network that only ever sees two images falls far below that of predicting nothing, which is 1."""
     config = tiny(data={"n": 2}, model={"width": 8, "groups": 4}, train={"batch": "full", "steps": 300})
