@@ -34,6 +34,7 @@ def compared(run: Path) -> Path:
     return next((run.parent / "compare").iterdir())
 
 
+@pytest.mark.slow
 def test_files(compared: Path) -> None:
     assert {file.name for file in compared.iterdir()} == FILES
     table, samples = pd.read_csv(compared / "table.csv"), pd.read_parquet(compared / "samples.parquet")
@@ -96,6 +97,7 @@ def test_one_target_and_names_from_outside(tmp_path: Path, capsys: pytest.Captur
         assert "<script>alert" in page.text
 
 
+@pytest.mark.slow
 def test_points_have_no_picture(tmp_path: Path) -> None:
     from tests.helpers.compare_targets import gaussians
 

@@ -59,6 +59,7 @@ BAD_OVERRIDES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("override", "words"), BAD_OVERRIDES)
 @pytest.mark.parametrize("verb", ["train", "sweep"])
 def test_bad_overrides(verb: str, override: str, words: str, empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,6 +267,7 @@ def test_a_family_in_a_csv_is_fitted_and_drawn_beside_it(empty: Path, capsys: py
     assert (empty / "page" / "report.html").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -42,6 +42,7 @@ def test_every_figure_is_computed_and_drawn_under_its_name() -> None:
         assert {name for name in functions if not name.startswith("_")} - {"write"} == set(FIGURES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", ["gaussian", "sampled"])
 def test_spectrum(features: str, empty: Path) -> None:
     table, facts = run("spectrum", *SMALL, f"features={features}")
@@ -72,6 +73,7 @@ def test_timescales(empty: Path) -> None:
     assert facts["slopes"]["tau_mem"] == pytest.approx(slope)
 
 
+@pytest.mark.slow
 def test_predict_on_a_data_set(empty: Path) -> None:
     table, facts = run("predict", "digits", "n=[64,256]", "psi_p=4", "points=30")
     assert facts["d"] == 64

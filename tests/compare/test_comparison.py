@@ -114,6 +114,7 @@ def test_a_run_is_measured_as_it_was_in_training(run: Path) -> None:
     assert comparison.correlations["spearman"].between(-1, 1).all()
 
 
+@pytest.mark.slow
 def test_pairs_are_of_the_same_noise(run: Path) -> None:
     """Counts, test and interval come from sample m of both; a target against itself agrees everywhere."""
     first, second = run_targets(run, "4")[0], run_targets(run, "last")[0]

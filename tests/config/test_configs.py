@@ -74,6 +74,7 @@ def test_every_config_trains_three_steps(
     assert ("R_t20" in rows[-1]) == (config.data.name == "mixture")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", groups()["experiment"])
 def test_every_experiment_is_a_valid_grid(name: str) -> None:
     grid = compose_grid([f"experiment={name}"])
@@ -84,6 +85,7 @@ def test_every_experiment_is_a_valid_grid(name: str) -> None:
     assert {config.out_folder for config in grid} == {f"runs/{name}"}
 
 
+@pytest.mark.slow
 def test_an_override_replaces_the_experiments_axis_and_groups_can_be_axes() -> None:
     grid = compose_grid(["experiment=quickstart", "data.n=8,10", "optimizer=sgd,adam", "seed=0,1"])
     points = [(config.data.n, config.optimizer.name, config.seed) for config in grid]

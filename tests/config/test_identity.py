@@ -234,6 +234,7 @@ def test_a_stored_config_loads_and_is_written_again_byte_for_byte(
     assert run.config_path.read_text() == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "option"), [(group, option) for group in FORMAT_1 for option in FORMAT_1[group]])
 def test_an_absent_option_may_be_null_or_what_format_1_wrote_and_nothing_else(group: str, option: str) -> None:
     choice = {"data": "mixture", "model": "resmlp", "diffusion": "ddpm_cosine", "executor": "here"}
@@ -251,6 +252,7 @@ def test_an_absent_option_may_be_null_or_what_format_1_wrote_and_nothing_else(gr
     assert Config.from_stored(stored) == config  # a run of version 0.1 is read, whatever it says there
 
 
+@pytest.mark.slow
 def test_every_choice_is_stored_in_the_order_of_format_1() -> None:
     for group, order in FORMAT_1.items():
         for name in groups()[group]:

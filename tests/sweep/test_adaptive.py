@@ -114,6 +114,7 @@ def test_every_width_has_its_ends_and_its_boundary(tmp_path: Path, batches: list
     assert len(times) == 8  # of ten: n = 20 is never needed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 1, 2, 4])
 def test_a_killed_sweep_started_again_ends_with_the_same_runs(
     after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: list[list[int]]

@@ -22,6 +22,7 @@ def test_check_values() -> None:
     assert c.delta_t == pytest.approx(1 - math.exp(-0.2), rel=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("t", TIMES)
 @pytest.mark.parametrize("sigma_x2", [0.05, 1.0, 4.0])
 @pytest.mark.parametrize("activation", ACTIVATIONS)

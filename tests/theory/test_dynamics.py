@@ -100,6 +100,7 @@ def test_simulation_agrees_within_its_error(model: Model) -> None:
     assert np.abs(means[120]).max() < 0.02
 
 
+@pytest.mark.slow
 def test_the_error_of_the_limit_is_of_order_one_over_d() -> None:
     model, dims = SIMULATED[0], np.array([25, 50, 100, 200])
     limit = limit_curves(model, [30.0, 300.0])
@@ -130,6 +131,7 @@ def test_equal_eigenvalues_may_be_split_in_any_way() -> None:
     assert many.test == pytest.approx(one.test, abs=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("psi_p", [0.1, 3.0, 1000.0])
 @pytest.mark.parametrize("psi_n", [0.1, 2.0, 1000.0])
 @pytest.mark.parametrize("t", [1e-3, 0.1, 3.0])

@@ -34,6 +34,7 @@ def inside(model: Model, count: int) -> np.ndarray:
     return np.concatenate([np.geomspace(band.low, band.high, count + 2)[1:-1] for band in bands(model).bands])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_six_real_equations_agree(model: Model) -> None:
     for lam in inside(model, 2):
@@ -66,6 +67,7 @@ def integrals(model: Model, nodes: int = 1500) -> tuple[float, float]:
     return mass, moment
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [*MODELS, *WHOLE_RANGE[::3]])
 def test_mass_and_first_moment(model: Model) -> None:
     mass, moment = integrals(model)
@@ -74,6 +76,7 @@ def test_mass_and_first_moment(model: Model) -> None:
     assert moment + at_once.mass * at_once.location == pytest.approx(model.constants.norm2, rel=1e-5)  # Tr U/p
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", WHOLE_RANGE)
 def test_converges_over_the_whole_range(model: Model) -> None:
     limit = bands(model)
@@ -145,6 +148,7 @@ def test_bulk_1_comes_to_its_closed_form_as_one_over_psi(cov: Any) -> None:
     assert slopes == pytest.approx([-1, -1], abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [

@@ -62,6 +62,7 @@ def tensors(state: State) -> bytes:
     return snapshot.to_bytes(state)
 
 
+@pytest.mark.slow
 def test_looking_changes_nothing(config: Config) -> None:
     def look(state: State) -> None:
         state.check()
@@ -78,6 +79,7 @@ def test_every_step_is_seen_once_and_in_order() -> None:
     assert seen == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 def test_a_state_read_back_goes_on_bit_for_bit(config: Config) -> None:
     whole = run(config, 9)
     part = run(config, 4)
@@ -86,6 +88,7 @@ def test_a_state_read_back_goes_on_bit_for_bit(config: Config) -> None:
     assert tensors(run(config, 9, again)) == tensors(whole)
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_run(config: Config) -> None:
     assert tensors(run(config, 2)) == tensors(run(config, 2))
     other = Config.from_mapping({**config.to_mapping(), "seed": 1})

@@ -73,6 +73,7 @@ def test_the_quality_drawn_is_the_one_that_the_times_were_read_off() -> None:
     assert set(alone.data["quality_name"]) == {"fd_pixels"}
 
 
+@pytest.mark.slow
 def test_widths_fall_together_against_width_times_step() -> None:
     """τ_mem = 12 n · 16 / W and τ_gen = 150 · 16 / W: in W τ/n and W τ the curves cross at one place."""
     rows, times = family(ns=(64,), widths=(8, 32))
@@ -207,6 +208,7 @@ REFUSED = {name: {"refused": "N <= k: one run tells no law; add runs at other n"
 SAMPLES = [name for name in map(str, ROWS) if name.startswith(("f_mem", "fd_"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "times", "missing"),
     [

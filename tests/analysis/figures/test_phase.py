@@ -84,6 +84,7 @@ def test_several_widths_have_a_panel_for_each_of_a_few_steps() -> None:
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["8", "16", "32"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("widths", [(16,), (8, 16)])
 def test_phase_figure_and_table_are_saved_with_the_same_bytes(widths: tuple[int, ...], tmp_path: Path) -> None:
     phases, edges = tables(widths)

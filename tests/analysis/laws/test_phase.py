@@ -233,6 +233,7 @@ def test_nothing_is_proposed_where_the_boundary_is_outside_the_grid() -> None:
         assert words in proposal.why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2])
 def test_rounds_bracket_the_boundary_in_the_logarithm_of_the_candidates(number: int) -> None:
     ns = [16 + 8 * i for i in range(33)]

@@ -40,6 +40,7 @@ def coverage(fits: list[PowerLaw], alpha: float) -> float:
     return float(np.mean([fit.alpha_low <= alpha <= fit.alpha_high for fit in fits]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("runs", "alpha", "censored"), [(3, 1.0, 0.0), (4, 1.0, 0.5), (3, 0.0, 0.25)])
 def test_intervals_from_resampled_runs_cover(runs: int, alpha: float, censored: float) -> None:
     fits = [
@@ -53,6 +54,7 @@ def test_intervals_from_resampled_runs_cover(runs: int, alpha: float, censored: 
     assert abs(np.mean([fit.alpha for fit in fits]) - alpha) < 4 * error + 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("runs", "ns"), [(1, NS[:4]), (1, NS), (2, NS[::2])])
 def test_intervals_of_few_runs_cover(runs: int, ns: np.ndarray) -> None:
     """With every run reached Student's interval is exact."""
