@@ -25,11 +25,15 @@ ARG PIP_FIND_LINKS=
 COPY requirements.lock /tmp/diffmem/
 RUN pip install -r /tmp/diffmem/requirements.lock
 
+# Clients of clusters, by the names of their extras: ray, slurm, or both as ray,slurm.
+ARG ENGINES=
+COPY requirements-engines.lock /tmp/diffmem/
 COPY pyproject.toml README.md LICENSE /tmp/diffmem/
 COPY diffmem /tmp/diffmem/diffmem
 COPY configs /tmp/diffmem/configs
 COPY analysis /tmp/diffmem/analysis
-RUN pip install --no-deps --no-build-isolation /tmp/diffmem && rm -rf /tmp/diffmem
+RUN pip install --no-build-isolation -c /tmp/diffmem/requirements-engines.lock "/tmp/diffmem${ENGINES:+[$ENGINES]}" \
+    && rm -rf /tmp/diffmem
 
 USER 1000
 WORKDIR /diffmem

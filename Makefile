@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-fast setup lint wheel-test
+.PHONY: quickstart shell test test-fast fuzz setup lint wheel-test docs
 
 quickstart: setup
 	$(BIN)/diffmem sweep experiment=quickstart
+
+# A shell in which `diffmem` and `python` are those of .venv; `exit` leaves it.
+shell: setup
+	@VIRTUAL_ENV=$(abspath $(VENV)) PATH=$(abspath $(BIN)):$$PATH $${SHELL:-/bin/sh}
 
 test: setup
 	$(BIN)/python -m pytest -n auto --dist loadgroup
@@ -14,10 +18,20 @@ test: setup
 test-fast: setup
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
 
+# Tries 2,000 bad inputs and counts how each ended; FUZZ=500 tries fewer.
+FUZZ ?= 2000
+fuzz: setup
+	$(BIN)/python -m tests.helpers.fuzz $(FUZZ)
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The documentation in site/, strictly: a broken link or docstring fails. Asks no host.
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "Documentation: site/index.html; with search: python3 -m http.server -d site"
 
 setup: $(VENV)/installed
 
@@ -29,5 +43,12 @@ $(VENV)/installed: pyproject.toml requirements.lock requirements-dev.lock
 	"diffmem needs Python 3.11 to 3.13, and $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	# editable_mode=compat: the clone itself is on the path, so that Python started in the folder above it finds the package
+	# and not the clone's own folder, which has its name
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
+		--config-settings editable_mode=compat --editable .
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed requirements-docs.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-docs.lock
 	@touch $@

@@ -5,15 +5,17 @@
 """
 
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
+from diffmem.arguments import number, one_of, path, shown, whole
 from diffmem.errors import InputError
-from diffmem.files import write_bytes
+from diffmem.files import check_files, check_folder, write_bytes
 from diffmem.records import Film, SampleSheet
 from diffmem.store import RunDir
 
@@ -21,16 +23,38 @@ from .figures import registry
 from .figures.files import Picture, save
 from .figures.material import Material
 from .figures.samples import shown_steps
+from .figures.window import window_steps
 from .laws import phase
 from .laws.advice import Advice, advise, cut
 from .laws.collapse import family_collapse
-from .laws.family import laws, sentence
+from .laws.family import laws
+from .laws.groups import GROUPS
+from .laws.sentence import sentence
+from .pages.compare import read_sections
 from .pages.report import Report, write_report
 from .tables.family import Family, read_table, write_metrics_csv
-from .times.family import family_times
+from .times.family import family_times, quality_read
+from .times.level import sampler_note
+from .times.words import window_end
 
-SheetReader = Callable[[Path, int], SampleSheet | None]  # of a run directory at a step; None: no sample images
-FilmReader = Callable[[Path], Film | None]  # of a run directory
+TABLES = ("metrics.csv", "timescales.csv", "laws.json", "collapse.json", "phase.csv", "phase_boundary.csv")
+FITS = Path("runs/fit")  # of tables that have no folder of runs to lie in
+NO_BIAS = (
+    "the rows hold no p_train, so tau_bias is absent and the window ends at tau_mem, where 5% of samples are copies: "
+    "samples lean towards the training images before that."
+)
+
+
+class Images(Protocol):
+    """Reads the samples of a run directory beside their nearest training images; None or [] where there are none."""
+
+    def sheet(self, path: Path, step: int) -> SampleSheet | None: ...
+
+    def film(self, path: Path) -> Film | None: ...
+
+    def same_noise(self, path: Path, steps: Sequence[int]) -> list[SampleSheet]:
+        """The same samples at each step: those nearest to a training image at the last."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -48,47 +72,81 @@ class Fitted:
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """How times are read: the arguments of `family_times`, and the samples behind the study's percentages."""
+    """How times are read and laws fitted: the arguments of `family_times`, the samples behind the study's percentages,
+    and which runs err together (`laws.groups.GROUPS`)."""
 
     mem: str = "fmem_crosses"
     gen: str = "quality_reaches"
+    bias: str = "bias_crosses"
     level: float | None = None
     quality: str | None = None
     loss_t: int | None = None
     samples: int | None = None
+    group: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("mem", "gen", "bias", "quality", "group"):
+            if not isinstance(getattr(self, name), str | None):
+                raise TypeError(f"{name}={shown(getattr(self, name))} is not a word.")
+        for name, least in (("loss_t", 0), ("samples", 1)):
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name), low=least)
+        if self.level is not None:
+            number("level", self.level)
 
 
 def fit(source: str | Path, choices: Choices | None = None, out: str | Path | None = None) -> Fitted:
     """Read the runs in `source` and fit their timescales and laws.
 
-    `source` is what `read_table` reads. What is written goes into `out`: by default the folder itself, or for a csv
-    the folder beside it that has its name. Raises InputError where the source holds no family of runs.
+    `source` is what `read_table` reads. What is written goes into `out`: by default the folder itself, or for a csv or
+    a single run, whose own place nothing is written into, runs/fit/<its name>. Raises InputError where the source holds
+    no family of runs.
     """
-    source, chosen = Path(source), choices or Choices()
+    source, chosen = path("source", source), choices or Choices()
+    folder = path("out", out) if out else _place(source)
+    check_folder(folder, "--out")
+    check_files(folder, [*TABLES, "report.html", *registry.file_names()], "--out")
     family = read_table(source, chosen.samples)
     times = family_times(
-        family, mem=chosen.mem, gen=chosen.gen, level=chosen.level, quality=chosen.quality, loss_t=chosen.loss_t
+        family,
+        mem=chosen.mem,
+        gen=chosen.gen,
+        bias=chosen.bias,
+        level=chosen.level,
+        quality=chosen.quality,
+        loss_t=chosen.loss_t,
     )
-    fitted = laws(times)
-    collapsed = family_collapse(family, chosen.quality)
+    if window_end(times) == "tau_mem":
+        family.warnings.append(NO_BIAS)
+    family.warnings.extend(_few_calls(family, times))
+    fitted = laws(times, group=chosen.group)
+    collapsed = family_collapse(family, chosen.quality, group=chosen.group)
     try:
         diagram = phase.diagram(times, fitted["tau_mem"])
     except phase.PhaseRefused as refusal:
         diagram = None
         family.warnings.append(f"no phase diagram: {refusal}.")
-    folder = Path(out) if out else source.with_suffix("") if source.is_file() else source
     return Fitted(folder, family, times, fitted, collapsed, diagram, sentence(fitted, times))
 
 
-def advice(run: str | Path, at: int | None = None) -> Advice:
+def _place(source: Path) -> Path:
+    """Where the tables of `source` go unless told otherwise."""
+    if source.is_file():
+        return FITS / source.stem
+    return FITS / source.resolve().name if RunDir(source).config_path.is_file() else source
+
+
+def advice(run: str | Path, at: int | None = None, group: str = "auto") -> Advice:
     """When to stop the run in the directory `run`, from the family in its folder; `at` as if it stood at that step.
 
+    `group` says which runs err together (`laws.groups.GROUPS`).
     Raises InputError for a directory that is no run, or a step before its first row.
     """
-    path = Path(run).resolve()
-    RunDir(path).read_config()
-    family = cut(read_table(path.parent), path.name, at)
-    return advise(family, family_times(family), path.name)
+    place = Path(os.path.realpath(path("run", run)))
+    at = None if at is None else whole("at", at)
+    RunDir(place).read_config()
+    family = cut(read_table(place.parent, keep=place.name), place.name, at)
+    return advise(family, family_times(family), place.name, one_of("group", group, GROUPS))
 
 
 def write_tables(fitted: Fitted) -> None:
@@ -105,36 +163,52 @@ def write_tables(fitted: Fitted) -> None:
             write_bytes(fitted.folder / name, table.to_csv(index=False).encode())
 
 
-def draw(fitted: Fitted, sheets: Sequence[SampleSheet], names: Sequence[str] = ()) -> dict[str, Picture]:
+def material(fitted: Fitted, images: Images) -> Material:
+    """What figures are drawn from, with the samples of runs that stored some."""
+    shown = [images.sheet(run, step) for run, step in shown_steps(fitted.family, fitted.times)]
+    window = window_steps(fitted.family, fitted.times)
+    return Material(
+        rows=fitted.family.rows,
+        times=fitted.times,
+        laws=fitted.laws,
+        collapse=None if "refused" in fitted.collapse else fitted.collapse,
+        diagram=fitted.diagram,
+        sheets=[sheet for sheet in shown if sheet],
+        window=images.same_noise(*window) if window else (),
+    )
+
+
+def draw(fitted: Fitted, drawn_from: Material, names: Sequence[str] = ()) -> dict[str, Picture]:
     """Draw every figure there is something for, or those of `names`, and write them into figures/, as PNG, SVG and CSV.
 
     Raises InputError for a name that is none of theirs, before anything is written.
     """
-    pictures = registry.draw_all(_material(fitted, sheets))
+    pictures = registry.draw_all(drawn_from)
     for name in names:
         if name not in pictures:
             raise InputError(f"figure {name!r} is not one of those these runs have: {', '.join(pictures)}.")
     chosen = {name: picture for name, picture in pictures.items() if not names or name in names}
     for name, picture in chosen.items():
-        save(picture.figure, picture.data, fitted.folder / "figures", name)
+        save(picture.figure, picture.data, fitted.folder / "figures", name, fitted.folder)
     return chosen
 
 
-def read_sheets(fitted: Fitted, read_sheet: SheetReader) -> list[SampleSheet]:
-    """The samples to show, of runs that stored some; `read_sheet(run, step)` gives the images."""
-    return [sheet for run, step in shown_steps(fitted.family, fitted.times) if (sheet := read_sheet(run, step))]
-
-
-def read_films(fitted: Fitted, read_film: FilmReader) -> list[Film]:
-    """The samples of every run that stored some, through its training; `read_film(run)` gives the images."""
+def read_films(fitted: Fitted, images: Images) -> list[Film]:
+    """The samples of every run that stored some, through its training."""
     paths = fitted.family.runs["path"].dropna()
-    return [film for path in paths if (film := read_film(Path(path)))]
+    return [film for path in paths if (film := images.film(Path(path)))]
 
 
-def report(fitted: Fitted, read_sheet: SheetReader, read_film: FilmReader) -> Path:
-    """Write the tables, the figures and the page; returns its path. The readers give sample images."""
+def report(fitted: Fitted, images: Images, notes: Sequence[str] = ()) -> Path:
+    """Write the tables, the figures and the page; returns its path.
+
+    What `images` leaves out it puts into `notes`. All is read before a file is written.
+    """
+    drawn_from, films = material(fitted, images), read_films(fitted, images)
+    sections, left_out = read_sections(fitted.folder / "compare")
+    fitted.family.warnings.extend([*notes, *left_out])
     write_tables(fitted)
-    pictures = draw(fitted, read_sheets(fitted, read_sheet))
+    pictures = draw(fitted, drawn_from)
     page = Report(
         title=fitted.folder.resolve().name,
         sentence=fitted.sentence,
@@ -143,19 +217,18 @@ def report(fitted: Fitted, read_sheet: SheetReader, read_film: FilmReader) -> Pa
         rows=fitted.family.rows,
         runs=fitted.family.runs,
         figures=[(entry, pictures[entry.name].figure) for entry in registry.ENTRIES if entry.name in pictures],
-        films=read_films(fitted, read_film),
-        comparisons=[path.read_text(encoding="utf-8") for path in sorted(fitted.folder.glob("compare/*/section.html"))],
+        films=films,
+        comparisons=sections,
         warnings=fitted.family.warnings,
     )
     return write_report(fitted.folder / "report.html", page)
 
 
-def _material(fitted: Fitted, sheets: Sequence[SampleSheet]) -> Material:
-    return Material(
-        rows=fitted.family.rows,
-        times=fitted.times,
-        laws=fitted.laws,
-        collapse=None if "refused" in fitted.collapse else fitted.collapse,
-        diagram=fitted.diagram,
-        sheets=sheets,
-    )
+def _few_calls(family: Family, times: pd.DataFrame) -> list[str]:
+    """The note on the sampler's calls, which are the same for all runs of a family."""
+    measure, run = quality_read(times), family.runs["run"].iloc[0]
+    if measure is None:
+        return []
+    rows = family.rows[family.rows["run"] == run]
+    note = sampler_note(rows, measure, family.settings(run).get("sampler.calls"))
+    return [note] if note else []

@@ -2,8 +2,8 @@
 
     python benchmarks/digits_law.py [--out runs/digits_law] [overrides, such as data.n=16,32 executor.workers=4]
 
-About half an hour on two cores; started again, it goes on. Exits with 1 where an interval made anew and the one kept
-do not overlap.
+About an hour and a quarter on two cores; started again, it goes on. Exits with 1 where an interval made anew and the
+one kept do not overlap.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def main() -> int:
     anew, kept = pipeline.fit(args.out), pipeline.fit(KEPT)
     print(f"{'':>8}{'kept':>24}{'made anew':>24}")
     apart = False
-    for name in ("tau_mem", "tau_gen"):
+    for name in ("tau_mem", "tau_bias", "tau_gen"):
         laws = [fitted.laws[name] for fitted in (kept, anew)]
         shown = [f"{law['alpha']:.2f} [{law['low']:.2f}, {law['high']:.2f}]" for law in laws]
         print(f"{name:>8}{shown[0]:>24}{shown[1]:>24}")

@@ -23,7 +23,7 @@ from scipy.special import log_ndtr
 from diffmem.analysis import pipeline
 from diffmem.analysis.laws.scaling import fit_power_law
 from diffmem.config.compose import compose
-from diffmem.runs import neighbour_sheet, run_film
+from diffmem.pictures import Pictures
 from diffmem.stats.intervals import wilson
 from diffmem.store import RunDir
 
@@ -122,7 +122,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_family(Path(folder), args.runs, args.checkpoints)
         fit = seconds(lambda: pipeline.write_tables(pipeline.fit(folder)), args.repeats)
-        whole = seconds(lambda: pipeline.report(pipeline.fit(folder), neighbour_sheet, run_film), args.repeats)
+        whole = seconds(lambda: pipeline.report(pipeline.fit(folder), Pictures()), args.repeats)
         size = (Path(folder) / "report.html").stat().st_size / 2**20
     print(f"{args.runs} runs x {args.checkpoints} checkpoints: fit {fit:.1f} s; fit, figures and report {whole:.1f} s")
     print(f"report.html: {size:.1f} MB")

@@ -1,7 +1,8 @@
 """diffmem: measure, predict and compare when a diffusion model stops generalizing and starts to memorize.
 
-`load_run(path)` and `load_runs(folder)` open what was trained; a `MemorizationMonitor` watches another training loop.
-Nothing heavy is imported before it is used.
+`load_run(path)` and `load_runs(folder, n=64)` open what was trained, `load_family(folder)` is all of it as one table,
+`fit(folder)` its times, laws and figures; a `MemorizationMonitor` watches another training loop. Nothing heavy is
+imported before it is used.
 """
 
 from importlib import import_module
@@ -10,12 +11,16 @@ from typing import TYPE_CHECKING
 from diffmem.version import __version__
 
 if TYPE_CHECKING:
+    from diffmem.family import Fit, fit, load_family
     from diffmem.monitor import MemorizationMonitor
     from diffmem.runs import Run, load_run, load_runs
 
-__all__ = ["MemorizationMonitor", "Run", "__version__", "load_run", "load_runs"]
+__all__ = ["Fit", "MemorizationMonitor", "Run", "__version__", "fit", "load_family", "load_run", "load_runs"]
 
 _HOMES = {
+    "Fit": "diffmem.family",
+    "fit": "diffmem.family",
+    "load_family": "diffmem.family",
     "MemorizationMonitor": "diffmem.monitor",
     "Run": "diffmem.runs",
     "load_run": "diffmem.runs",

@@ -5,7 +5,7 @@ Letters: m samples, S checkpoints. numpy and pandas alone.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,60 @@ class SampleSheet:
     def memorized(self) -> np.ndarray:
         """bool [m]"""
         return np.asarray(self.ratio) < self.k
+
+
+class CopyPair(NamedTuple):
+    """An image that is a copy of another: their places in the fixed order, and their distance in pixels."""
+
+    copy: int
+    of: int
+    distance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class NullAtN:
+    """f_mem and p_train of held-out images against n training images, each as (value, low, high)."""
+
+    n: int
+    held_out: int
+    f_mem: tuple[float, float, float]
+    p_train: tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DataCard:
+    """What a data set holds. Images are [m, C, H, W] in [0, 1]; of points, `examples` and `mean` are [m, d].
+
+    spectrum: eigenvalues of the covariance, descending; classes: name -> count; exact, near: pairs, the nearest first;
+    pictures: [pairs, 2, C, H, W] of the first near, then exact pairs.
+    """
+
+    name: str
+    count: int
+    test_count: int
+    shape: tuple[int, ...]
+    sha256: str
+    source: str
+    licence: str
+    left_out: str
+    removed: int
+    classes: dict[str, int]
+    spectrum: NDArray[np.float64]
+    examples: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    exact: tuple[CopyPair, ...]
+    near: tuple[CopyPair, ...]
+    pictures: NDArray[np.float32]
+    null: NullAtN
+
+    @property
+    def effective_dimension(self) -> float:
+        """(Σ λ)² / Σ λ² of the spectrum: how many directions carry the variance, were they alike."""
+        return float(self.spectrum.sum() ** 2 / (self.spectrum**2).sum())
+
+    def directions(self, share: float) -> int:
+        """The fewest directions that carry this `share` of the variance."""
+        return int(np.searchsorted(np.cumsum(self.spectrum) / self.spectrum.sum(), share) + 1)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ noise, the order of a data set. `normal` is prefix-stable: the first rows of a l
 """
 
 import hashlib
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -23,12 +22,17 @@ def key(*parts: object) -> int:
 
 
 def generator(seed: int, purpose: str, step: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """The generator of one purpose at one step.
+    """A new generator for one purpose at one step."""
+    return keyed(torch.Generator(device), seed, purpose, step)
+
+
+def keyed(generator: torch.Generator, seed: int, purpose: str, step: int) -> torch.Generator:
+    """`generator`, which from here on draws what one purpose draws at one step.
 
     torch's CPU generator keeps only the low 32 bits of a seed, so the step is added to the purpose's key
     rather than hashed into it: no two steps of a purpose ever share a stream.
     """
-    return torch.Generator(device).manual_seed((key(seed, purpose) + step) % 2**63)
+    return generator.manual_seed((key(seed, purpose) + step) % 2**63)
 
 
 def _philox(*parts: object) -> np.random.Generator:
@@ -40,26 +44,25 @@ def normal(shape: tuple[int, ...], *parts: object) -> Tensor:
     return torch.from_numpy(_philox(*parts).standard_normal(shape, dtype=np.float32))
 
 
+def indices(n: int, shape: tuple[int, ...], *parts: object) -> np.ndarray:
+    """Draws from 0..n-1 with replacement, keyed by `parts`: int64 of `shape`, prefix-stable in dimension 0."""
+    return _philox(*parts).integers(n, size=shape)
+
+
 def permutation(n: int, *parts: object) -> np.ndarray:
     """A permutation of 0..n-1, keyed by `parts`: int64 [n]."""
     return _philox(*parts).permutation(n)
 
 
-@lru_cache(maxsize=4)
-def _epoch_order(seed: int, epoch: int, n: int, device: torch.device) -> Tensor:
-    return torch.from_numpy(permutation(n, seed, "batch order", epoch)).to(device)
-
-
-def batch_indices(seed: int, step: int, n: int, batch: int, device: torch.device) -> Tensor:
-    """The images of training step `step` (from 0): int64 [batch], `batch <= n`.
+def batches(seed: int, first: int, steps: int, n: int, batch: int) -> Tensor:
+    """The images of `steps` training steps from step `first` (from 0) on: int64 [steps, batch], `batch <= n`.
 
     Permutations keyed by (seed, epoch) are laid end to end and cut into batches, so that every batch has
     exactly `batch` images and every image is seen once an epoch. Nothing but arithmetic decides the place.
+
+    Within an epoch no image comes twice. Where `batch` does not divide n, a share (batch - gcd(batch, n)) / n of the
+    batches ends one epoch with a images and begins the next with b, and holds about a b / n images twice.
     """
-    first = step * batch
-    epoch, offset = divmod(first, n)
-    head = _epoch_order(seed, epoch, n, device)[offset : offset + batch]
-    if len(head) == batch:
-        return head
-    tail = _epoch_order(seed, epoch + 1, n, device)[: batch - len(head)]
-    return torch.cat([head, tail])
+    begin, end = first * batch, (first + steps) * batch
+    order = [permutation(n, seed, "batch order", epoch) for epoch in range(begin // n, -(-end // n))]
+    return torch.from_numpy(np.concatenate(order)[begin % n :][: end - begin].reshape(steps, batch))

@@ -4,23 +4,30 @@ Reads whatever is there, also of a run that still goes on, and writes nothing. I
 model space, (pixels - mean) x scale; `to_images` gives pixels in [0, 1].
 """
 
+import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from safetensors import SafetensorError, safe_open
+import torch
 from torch import Tensor, nn
 
+from diffmem import arguments, memory
+from diffmem.config.options import to_mapping
 from diffmem.config.settings import Config
-from diffmem.data import Split, load, split
+from diffmem.data import Dataset, Split, split, trained_on
+from diffmem.data.labels import labels_of
+from diffmem.definitions import THRESHOLD
 from diffmem.diffusion.sampler import initial_noise, sample
-from diffmem.errors import InputError
-from diffmem.records import Film, SampleSheet
+from diffmem.errors import InputError, reading
 from diffmem.store import RunDir, find_runs
 from diffmem.training.snapshot import read_checkpoint
+
+KEYS = ("n", "width", "seed", "index")
 
 
 @dataclass(frozen=True)
@@ -32,18 +39,35 @@ class Run:
     @cached_property
     def config(self) -> Config:
         """The settings it was trained with."""
-        return Config.from_stored(RunDir(self.path).read_config())
+        stored = RunDir(self.path)
+        return Config.from_stored(stored.read_config(), stored.config_path)
+
+    @property
+    def key(self) -> dict[str, int]:
+        """What tells it from the other runs of its family: n, width, seed, index."""
+        config = self.config
+        return dict(zip(KEYS, (config.data.n, config.model.width, config.seed, config.data.index), strict=True))
 
     @property
     def status(self) -> dict[str, Any]:
         """status.json: `status` is queued, running, complete, stopped, interrupted, diverged or failed."""
         return RunDir(self.path).read_status()
 
+    @cached_property
+    def k(self) -> float:
+        """A sample is memorized when d1/d2 < k: `eval.k`, or what it was calibrated to."""
+        k = self.config.eval.k
+        if not isinstance(k, str):
+            return k
+        for row in RunDir(self.path).primary.read_rows():
+            if THRESHOLD in row:
+                return float(row[THRESHOLD])
+        raise InputError(f"{self.path} has no row yet, from which its k={k} would be known.")
+
     @property
     def data_sha256(self) -> str | None:
         """Checksum of the data set it was trained on, as meta.json has it; None where that is missing."""
-        checksum: str | None = RunDir(self.path).read_meta().get("data", {}).get("sha256")
-        return checksum
+        return RunDir(self.path).data_sha256
 
     @property
     def steps(self) -> list[int]:
@@ -58,6 +82,8 @@ class Run:
     def model(self, step: int, weights: str = "raw") -> nn.Module:
         """The model at `step`, in eval mode on the CPU, called as model(x, t) -> epsilon.
 
+        One that was trained with labels is also called as model(x, t, labels), int64 [B]; without them it is told none.
+
         Args:
             step: one of `steps`.
             weights: "raw", or "ema" for the averaged ones.
@@ -65,6 +91,7 @@ class Run:
         Raises:
             InputError: no checkpoint at that step, a damaged one, or no averaged weights.
         """
+        step, weights = arguments.whole("step", step), arguments.one_of("weights", weights, ("raw", "ema"))
         if step not in self.steps:
             raise InputError(f"{self.path} has no checkpoint at step {step}{_nearest(step, self.steps)}")
         return read_checkpoint(RunDir(self.path).checkpoint_path(step), self.config, weights)
@@ -78,104 +105,138 @@ class Run:
         Raises:
             InputError: nothing was sampled at that step, or the file is damaged.
         """
-        path = RunDir(self.path).primary.samples_path(step)
-        if not path.is_file():
-            have = [known for known in self.steps if RunDir(self.path).primary.samples_path(known).is_file()]
+        step, count = arguments.whole("step", step), None if count is None else arguments.whole("count", count)
+        folder = RunDir(self.path).primary
+        if not folder.has_samples(step):
+            have = [known for known in self.steps if folder.has_samples(known)]
             raise InputError(f"{self.path} has no samples at step {step}{_nearest(step, have)}")
-        try:
-            with safe_open(path, "pt") as file:
-                return {name: file.get_slice(name)[:count] for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise InputError(f"{path} is damaged ({error}): remove it and its row, and `diffmem evaluate`.") from error
+        stored = folder.read_samples(step, count=count)
+        if max(stored["i1"].max(initial=0), stored["i2"].max(initial=0)) >= self.config.data.n:
+            raise InputError(f"{folder.samples_path(step)} is damaged: it names training images past the last.")
+        return {name: torch.from_numpy(values) for name, values in stored.items()}
 
-    def sample(self, step: int, samples: int) -> Tensor:
-        """Draw `samples` images anew from the checkpoint at `step`: the first ones are those that were measured."""
-        config = self.config
+    def sample(
+        self,
+        step: int,
+        samples: int,
+        *,
+        labels: int | Sequence[int] | Tensor | None = None,
+        guidance: float | None = None,
+    ) -> Tensor:
+        """Draw `samples` images anew from the checkpoint at `step`: the first ones are those that were measured.
+
+        Args:
+            step: one of `steps`.
+            samples: how many, M.
+            labels: of a run trained with labels, one for all or [M]; by default those that were measured.
+            guidance: in the place of `sampler.guidance`; 0 draws without labels.
+
+        Raises:
+            InputError: labels or guidance that the run was not trained for, or as `model` does.
+        """
+        config, samples = self.config, arguments.whole("samples", samples, low=1)
+        if guidance is not None:
+            wanted = {**config.to_mapping(), "sampler": {**to_mapping(config.sampler), "guidance": guidance}}
+            config = Config.from_stored(wanted)
+        told = self._told(samples, labels)
+        memory.check(3.0 * 4 * samples * config.data.d, f"samples={samples}", f"for images of {config.data.shape}")
         noise = initial_noise(samples, config.data.shape)
         model = self.model(step, config.eval.weights)
-        return sample(model, noise, diffusion=config.diffusion, sampler=config.sampler, tile=config.eval.tile)
+        return sample(
+            model, noise, diffusion=config.diffusion, sampler=config.sampler, tile=config.eval.tile, labels=told
+        )
+
+    def labels(self, samples: int) -> Tensor | None:
+        """The labels of the first `samples` samples, int64 [M]; None of a run trained without labels."""
+        return self._told(arguments.whole("samples", samples, low=1), None)
 
     def train_images(self) -> Tensor:
-        """The n training images in model space, in the data set's order."""
+        """The n training images in model space, in the data set's order. Raises InputError where they changed since."""
         return self._split.train
 
     def test_images(self) -> Tensor:
         """The held-out images in model space, in the data set's order."""
         return self._split.test
 
+    @property
+    def scale(self) -> float:
+        """The factor of model space; for data.scale=auto the one that the training images gave."""
+        return self._split.scale
+
     def to_images(self, x: Tensor) -> Tensor:
-        """[0, 1] pixels of images in model space: x / scale + mean, clipped (mixture: the points, not clipped)."""
-        pixels = self._split.to_pixels(x)
-        return pixels.clamp(0, 1) if x.ndim == 4 else pixels
+        """[0, 1] pixels of images in model space: x / scale + mean, clipped (mixture: the points, not clipped).
+
+        Of latents that have a decoder, what they decode to.
+        """
+        given = torch.as_tensor(arguments.array("x", x))
+        return self._split.to_images(given) if x.ndim == 4 else self._split.to_pixels(given)
+
+    def _repr_html_(self) -> str:
+        rows = self.metrics()
+        last = {} if rows.empty else rows.iloc[-1].to_dict()
+        facts: dict[str, object] = {"run": self.path.name, "status": self.status.get("status", "unknown"), **self.key}
+        facts |= {name: f"{last[name]:g}" for name in ("step", "f_mem", "p_train", "mmd_pixels") if name in last}
+        cells = "".join(f"<tr><th>{name}</th><td>{html.escape(str(value))}</td></tr>" for name, value in facts.items())
+        return f"<table>{cells}</table>"
+
+    def _told(self, samples: int, labels: int | Sequence[int] | Tensor | None) -> Tensor | None:
+        """What the network is told of `samples` samples, int64 [M]: `labels`, or those that were measured."""
+        classes = self.config.classes
+        if classes is None:
+            if labels is not None:
+                raise InputError(f"labels: {self.path} was trained without labels: leave them out.")
+            return None
+        if labels is None:
+            known = labels_of(self._dataset, self.config.data, classes)
+            return None if known is None else known.of_samples(samples)
+        given = [labels] * samples if isinstance(labels, Integral) else torch.as_tensor(labels).flatten().tolist()
+        if len(given) != samples:
+            raise InputError(f"labels has {len(given)} of them, and samples={samples}: give one each, or one number.")
+        return torch.tensor([arguments.whole("labels", label, low=0, high=classes - 1) for label in given])
+
+    @cached_property
+    def _dataset(self) -> Dataset:
+        return trained_on(self.config.data, self.data_sha256, self.path)
 
     @cached_property
     def _split(self) -> Split:
-        return split(load(self.config.data), self.config.data)
-
-
-def neighbour_sheet(path: Path, step: int, count: int = 8) -> SampleSheet | None:
-    """The first `count` stored samples of a run at `step` in pixels, each with its nearest training image.
-
-    Returns None where the run has no stored sample images (a model of one fixed t, points that are no images).
-    """
-    run = load_run(path)
-    shown = _beside_nearest(run, step, count)
-    if shown is None:
-        return None
-    return SampleSheet(run=run.path.name, n=run.config.data.n, step=step, k=run.config.eval.k, **shown)
-
-
-def run_film(path: Path, count: int = 8) -> Film | None:
-    """The first `count` stored samples of a run at all its S steps, each with its nearest training image.
-
-    The noise they start from is the same at every step. Returns None where `neighbour_sheet` is None at every step.
-    """
-    run = load_run(path)
-    sheets = {step: shown for step in run.steps if (shown := _beside_nearest(run, step, count))}
-    if not sheets:
-        return None
-    least = min(len(shown["ratio"]) for shown in sheets.values())
-    images = {
-        name: np.stack([np.round(255 * shown[name][:least]).astype(np.uint8) for shown in sheets.values()])
-        for name in ("samples", "nearest")
-    }
-    ratio = np.stack([shown["ratio"][:least] for shown in sheets.values()])
-    return Film(
-        run=run.path.name,
-        n=run.config.data.n,
-        steps=np.array(list(sheets)),
-        samples=images["samples"],
-        nearest=images["nearest"],
-        ratio=ratio,
-        k=run.config.eval.k,
-    )
-
-
-def _beside_nearest(run: Run, step: int, count: int) -> dict[str, np.ndarray] | None:
-    """samples and nearest [count, C, H, W] in [0, 1], and ratio [count]; None where no sample image is stored."""
-    if len(run.config.data.shape) != 3 or not RunDir(run.path).primary.samples_path(step).is_file():
-        return None
-    stored = run.samples(step, count)
-    shown = len(stored["images"])
-    if not shown:
-        return None
-    return {
-        "samples": run.to_images(stored["images"]).numpy(),
-        "nearest": run.to_images(run.train_images()[stored["i1"][:shown]]).numpy(),
-        "ratio": (stored["d1"][:shown] / stored["d2"][:shown]).numpy(),
-    }
+        return split(self._dataset, self.config.data)
 
 
 def load_run(path: str | Path) -> Run:
     """The run in the directory `path`. Raises InputError where there is none."""
-    run = Run(Path(path))
-    run.config  # noqa: B018 - a directory that is no run is refused here, not later
+    run = Run(arguments.path("path", path))
+    if not RunDir(run.path).config_path.is_file() and run.path.is_dir() and (inside := find_runs(run.path)):
+        raise InputError(
+            f"{path} is a folder of {len(inside)} runs and no run itself: use load_runs({str(path)!r}), or name one of "
+            f"them, such as {inside[0].path}."
+        )
+    with reading(run.path):
+        run.config  # noqa: B018 - a directory that is no run is refused here, not later
     return run
 
 
-def load_runs(folder: str | Path) -> list[Run]:
-    """The runs in `folder`, by name. Raises InputError where there is no such folder."""
-    return [load_run(run.path) for run in find_runs(folder)]
+def load_runs(
+    folder: str | Path,
+    *,
+    n: int | None = None,
+    width: int | None = None,
+    seed: int | None = None,
+    index: int | None = None,
+) -> list[Run]:
+    """The runs in `folder`, by name; those alone that have this n, width, seed or data.index, where they are given.
+
+    Raises InputError where there is no such folder, or no such run in it.
+    """
+    runs = [load_run(run.path) for run in find_runs(arguments.path("folder", folder))]
+    given = zip(KEYS, (n, width, seed, index), strict=True)
+    wanted = {name: arguments.whole(name, value) for name, value in given if value is not None}
+    found = [run for run in runs if all(run.key[name] == value for name, value in wanted.items())]
+    if runs and not found:
+        asked = ", ".join(f"{name}={value}" for name, value in wanted.items())
+        there = "; ".join(f"{name} = {', '.join(map(str, sorted({run.key[name] for run in runs})))}" for name in wanted)
+        raise InputError(f"{folder} holds no run with {asked}: its runs have {there}.")
+    return found
 
 
 def _nearest(step: int, steps: list[int]) -> str:

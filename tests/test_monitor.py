@@ -1,15 +1,19 @@
 """The monitor: right about copies and fresh images, unseen by the training, and a script that uses it."""
 
+import html
 import importlib.util
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
 from diffmem import MemorizationMonitor
 from diffmem.analysis.tables.family import read_table
+from diffmem.analysis.times.words import time_words
+from diffmem.cli.main import main
 from diffmem.errors import InputError
 from diffmem.stats.intervals import wilson
 from tests.helpers.compare_targets import noise_images, tiny_unet
@@ -44,9 +48,69 @@ def test_f_mem_with_interval_and_null() -> None:
 def test_states() -> None:
     """Null upper bound 0.0126, level 0.05: the lower bounds are 0 at 0, 0.006 at 2, 0.022 at 5, 0.055 at 10 copies."""
     words = [reading.state for reading in watch([0, 2, 5, 10]).curve]
-    assert words == ["generalizing", "generalizing", "onset", "memorizing"]
+    assert words == ["not memorizing", "not memorizing", "onset", "memorizing"]
     two_points = [reading.state for reading in watch([5, 6, 0, 6]).curve]
-    assert two_points == ["onset", "memorizing", "generalizing", "onset"]
+    assert two_points == ["onset", "memorizing", "not memorizing", "onset"]
+
+
+def test_samples_off_the_data_are_said_and_are_no_praise() -> None:
+    """Noise of ten times the images' spread, and a network that has begun to diverge: neither memorizes."""
+    monitor = MemorizationMonitor(TRAIN, HELDOUT, samples=100)
+    for step, spread in enumerate((10.0, 1.0, 3.0)):
+        monitor(step, lambda count, spread=spread: spread * mixed(0, count))
+    assert [reading.state for reading in monitor.curve] == ["not memorizing"] * 3
+    assert [reading.off_data for reading in monitor.curve] == [True, False, True]
+    assert "not memorizing; samples lie off the data" in str(monitor.curve[0])
+    assert str(monitor.curve[1]).endswith("not memorizing")
+    assert not any(reading.off_data for reading in watch([0, 30, 90]).curve)
+    assert MemorizationMonitor(TRAIN, samples=100)(0, lambda count: 10 * mixed(0, count)).off_data
+
+
+def test_f_mem_surely_below_its_null_is_off_the_data_too() -> None:
+    near = TRAIN + 1e-3  # held-out images that are copies: the null is 1
+    reading = MemorizationMonitor(TRAIN, near, samples=100)(0, lambda count: mixed(0, count))
+    assert reading.f_mem_high < reading.f_mem_null_low
+    assert (reading.state, reading.off_data) == ("not memorizing", True)
+
+
+def test_a_reading_is_shown_in_a_notebook() -> None:
+    reading = watch([30]).curve[0]
+    assert reading._repr_html_() == f"<p>{html.escape(str(reading))}</p>"
+
+
+def test_the_curve_of_one_run_is_fitted_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monitor = MemorizationMonitor(TRAIN, HELDOUT, samples=100, csv="curve.csv")
+    for step, copies in ((0, 0), (100, 0), (200, 0), (400, 20), (800, 60), (1600, 90)):
+        monitor(step, lambda count, copies=copies: mixed(copies, count))
+    assert main(["fit", "curve.csv"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    times = pd.read_csv("runs/fit/curve/timescales.csv").iloc[0].to_dict()
+    assert said[0].startswith("one run, n = 50: ")
+    assert f"tau_mem {time_words(times, 'tau_mem')}" in said[0]
+    assert said[1] == "Tables: runs/fit/curve"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.csv", "runs"]
+
+
+def test_p_train_comes_before_copies_and_can_be_what_to_stop_at() -> None:
+    """Samples half way to a training image: nearer to it than to any other, and no copies."""
+    pulled = ((noise_images(100, 2) * 2 - 1) + TRAIN[torch.arange(100) % 50]) / 2
+    monitor = MemorizationMonitor(TRAIN, HELDOUT, samples=100, stop_at="leaning")
+    fresh, leaning, copies = (monitor(step, lambda _, x=x: x) for step, x in enumerate((mixed(0), pulled, mixed(50))))
+    assert [reading.state for reading in monitor.curve] == ["not memorizing", "leaning", "memorizing"]
+    assert [reading.stop for reading in monitor.curve] == [False, True, True]
+    assert leaning.f_mem < 0.05
+    assert leaning.p_train is not None
+    assert leaning.p_train_null is not None
+    assert leaning.p_train > 0.6 > leaning.p_train_null
+    assert "p_train = " in str(leaning)
+    assert fresh.p_train_null == copies.p_train_null
+    bare = MemorizationMonitor(TRAIN, samples=100)(0, lambda _: pulled)
+    assert (bare.p_train, bare.state) == (None, "not memorizing")
+    with pytest.raises(InputError, match="stop_at=leaning is not possible"):
+        MemorizationMonitor(TRAIN, stop_at="leaning")
 
 
 def test_patience() -> None:
@@ -115,7 +179,7 @@ def test_the_curve_is_a_table_that_fit_reads(tmp_path: Path) -> None:
     ]
     assert list(family.rows["step"]) == [0, 100, 300]
     assert list(family.rows["f_mem"]) == [0.0, 0.2, 0.9]
-    assert "f_mem_null_high" in family.rows
+    assert {"f_mem_null_high", "p_train", "p_train_null_high"} <= set(family.rows)
 
 
 def test_bad_use() -> None:

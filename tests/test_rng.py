@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from diffmem import rng
 
-CPU = torch.device("cpu")
-
 
 def test_generators_depend_on_every_part_of_their_key() -> None:
     draws = {
@@ -45,15 +43,31 @@ def test_normal_is_standard_normal() -> None:
 def test_batches_are_permutations_laid_end_to_end(n: int, batch: int, seed: int) -> None:
     batch = min(n, batch)
     steps = 3 * n
-    stream = torch.cat([rng.batch_indices(seed, step, n, batch, CPU) for step in range(steps)])
+    stream = torch.cat([rng.batches(seed, step, 1, n, batch)[0] for step in range(steps)])
+    assert torch.equal(rng.batches(seed, n, 2 * n, n, batch).flatten(), stream[n * batch :])
     assert len(stream) == steps * batch
     epochs = stream[: len(stream) // n * n].view(-1, n)
     assert torch.equal(epochs.sort(1).values, torch.arange(n).expand(len(epochs), n))
 
 
+@pytest.mark.parametrize(
+    ("n", "batch", "share", "twice"), [(48, 32, 1 / 3, 16 * 16 / 48), (64, 32, 0, 0), (30, 30, 0, 0), (10, 4, 0.2, 0.4)]
+)
+def test_only_a_batch_over_two_epochs_holds_an_image_twice(n: int, batch: int, share: float, twice: float) -> None:
+    """10 images in batches of 4: 0-3, 4-7, 8-1, 2-5, 6-9, so that one in five has 2 and 2, and 2 x 2 / 10 twice."""
+    steps = 3000
+    first = np.arange(steps) * batch % n
+    over = first + batch > n
+    assert over.mean() == pytest.approx(share)
+    repeats = np.array([batch - len(images.unique()) for images in rng.batches(0, 0, steps, n, batch)])
+    assert (repeats[~over] == 0).all()
+    if twice:
+        assert repeats[over].mean() == pytest.approx(twice, abs=4 * repeats[over].std() / over.sum() ** 0.5)
+
+
 def test_batches_do_not_depend_on_history() -> None:
     steps = [7, 0, 1000, 3, 7]
-    batches = [rng.batch_indices(0, step, 10, 4, CPU) for step in steps]
+    batches = [rng.batches(0, step, 1, 10, 4)[0] for step in steps]
     assert torch.equal(batches[0], batches[-1])
     assert not all(torch.equal(batches[0], batch) for batch in batches)
 

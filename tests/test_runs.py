@@ -16,7 +16,7 @@ from diffmem.diffusion.sampler import initial_noise
 from diffmem.errors import InputError
 from diffmem.metrics.memorization import memorized_fraction
 from diffmem.metrics.search import nearest_two
-from diffmem.runs import neighbour_sheet, run_film
+from diffmem.pictures import Pictures
 from diffmem.training.plan import plan
 from diffmem.training.session import execute
 from tests.helpers.tiny import CHECKPOINTS, tiny
@@ -104,8 +104,24 @@ def test_what_is_not_there_is_said(run: diffmem.Run, tmp_path: Path) -> None:
     assert [one.path for one in diffmem.load_runs(run.path.parent)] == [run.path]
 
 
+def test_runs_are_chosen_by_what_tells_them_apart(run: diffmem.Run) -> None:
+    folder = run.path.parent
+    assert run.key == {"n": 8, "width": 4, "seed": 0, "index": 0}
+    assert [one.path for one in diffmem.load_runs(folder, n=8, seed=0)] == [run.path]
+    with pytest.raises(InputError, match=r"holds no run with n=64, seed=0: its runs have n = 8; seed = 0\."):
+        diffmem.load_runs(folder, n=64, seed=0)
+    with pytest.raises(TypeError):
+        diffmem.load_runs(folder, m=8)  # type: ignore[call-arg]
+
+
+def test_a_run_is_shown_in_a_notebook(run: diffmem.Run) -> None:
+    shown = run._repr_html_()
+    for name, value in (("run", run.path.name), ("status", "complete"), ("n", 8), ("step", 24)):
+        assert f"<tr><th>{name}</th><td>{value}</td></tr>" in shown
+
+
 def test_a_sheet_puts_samples_beside_their_nearest_training_image(run: diffmem.Run) -> None:
-    sheet = neighbour_sheet(run.path, 24, count=3)
+    sheet = Pictures().sheet(run.path, 24, count=3)
     assert sheet is not None
     samples = run.samples(24)
     brute = torch.cdist(samples["images"][:3].flatten(1).double(), run.train_images().flatten(1).double())
@@ -113,16 +129,30 @@ def test_a_sheet_puts_samples_beside_their_nearest_training_image(run: diffmem.R
     torch.testing.assert_close(torch.from_numpy(sheet.nearest), run.to_images(nearest))
     two = brute.sort(1).values
     torch.testing.assert_close(torch.from_numpy(sheet.ratio), two[:, 0] / two[:, 1], rtol=1e-5, atol=0)
-    assert neighbour_sheet(run.path, 5) is None
+    assert Pictures().sheet(run.path, 5) is None
+
+
+def test_the_same_noise_is_shown_at_every_step_nearest_to_a_training_image_at_the_last(run: diffmem.Run) -> None:
+    first, last = Pictures().same_noise(run.path, [6, 24], count=2)
+    (early, late) = (Pictures().sheet(run.path, step) for step in (6, 24))
+    assert early is not None
+    assert late is not None
+    chosen = np.sort(np.argsort(late.ratio)[:2])
+    for shown, whole in ((first, early), (last, late)):
+        np.testing.assert_array_equal(shown.ratio, whole.ratio[chosen])
+        np.testing.assert_array_equal(shown.samples, whole.samples[chosen])
+        np.testing.assert_array_equal(shown.nearest, whole.nearest[chosen])
+    assert (first.step, last.step, first.n) == (6, 24, 8)
+    assert Pictures().same_noise(run.path, [5, 24]) == []
 
 
 def test_a_film_is_the_sheets_of_all_steps(run: diffmem.Run) -> None:
-    film = run_film(run.path)
+    film = Pictures().film(run.path)
     assert film is not None
     assert film.steps.tolist() == CHECKPOINTS
     assert film.samples.shape == film.nearest.shape == (len(CHECKPOINTS), 5, 1, 8, 8)  # five are kept
     for place, step in enumerate(CHECKPOINTS):
-        sheet = neighbour_sheet(run.path, step)
+        sheet = Pictures().sheet(run.path, step)
         assert sheet is not None
         for name in ("samples", "nearest"):
             shown, exact = getattr(film, name)[place], getattr(sheet, name)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from diffmem.errors import InputError
-from diffmem.files import DamagedWarning, replacing_directory, write_bytes
+from diffmem.files import DamagedWarning, write_bytes
 from diffmem.store import EvalDir, RunDir, find_runs
+from diffmem.tree import Tree
 
 
 @pytest.fixture
@@ -28,13 +29,13 @@ def test_write_is_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_directory_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "step"
-    with replacing_directory(path) as folder:
+    with Tree(tmp_path).replacing(path) as folder:
         (folder / "a").write_text("1")
-    with pytest.raises(KeyError), replacing_directory(path) as folder:
+    with pytest.raises(KeyError), Tree(tmp_path).replacing(path) as folder:
         (folder / "b").write_text("2")
         raise KeyError
     assert [entry.name for entry in path.iterdir()] == ["a"]
-    with replacing_directory(path) as folder:
+    with Tree(tmp_path).replacing(path) as folder:
         (folder / "c").write_text("3")
     assert [entry.name for entry in path.iterdir()] == ["c"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["step"]
@@ -73,7 +74,8 @@ def test_a_row_with_nan_is_never_written(run: RunDir) -> None:
 
 
 def test_other_evaluations_have_a_place_of_their_own(run: RunDir) -> None:
-    assert run.evaluation("abc") == EvalDir(run.path / "evals" / "abc")
+    assert run.evaluation("abc") == EvalDir(run.path, "abc")
+    assert run.evaluation("abc").path == run.path / "evals" / "abc"
     assert run.evaluation("abc").samples_path(5) != run.primary.samples_path(5)
 
 
@@ -143,9 +145,14 @@ def test_leftovers_of_a_killed_writer_are_removed(run: RunDir) -> None:
     leftovers = [
         run.path / ".status.json.1",
         run.path / "checkpoints" / ".step_00000010" / "file",
-        run.path / "samples" / ".x.2",
-        run.path / "evals" / "abc" / "samples" / ".y.3",
+        run.path / "samples" / ".step_00000010.safetensors.2",
+        run.path / "evals" / "0123abcd" / "samples" / ".step_00000010.safetensors.3",
+        run.path / "evals" / "0123abcd" / ".metrics.jsonl.4",
     ]
+    others = [run.path / ".git" / "config", run.path / ".note.1", run.path / "samples" / ".x.2", run.path / ".lock"]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
     for path in leftovers:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("half")
@@ -153,6 +160,7 @@ def test_leftovers_of_a_killed_writer_are_removed(run: RunDir) -> None:
     with run.lock():
         pass
     assert not any(path.exists() for path in leftovers)
+    assert all(path.read_text() == "mine" for path in others)
     assert run.primary.read_rows() == [{"step": 0}]
 
 

@@ -23,6 +23,8 @@ diffmem.load_run("x").metrics(1, 2)
 diffmem.load_rnu("x")
 diffmem.MemorizationMonitor(nonsense=1)
 pipeline.fit(3, 4, 5, 6, nonsense=1)
+diffmem.load_runs("x", m=3)
+diffmem.fit("x").draw(3)
 """
 WRONG = {
     7: ["incompatible type", 'no attribute "nonsense"'],
@@ -30,6 +32,8 @@ WRONG = {
     9: ['no attribute "load_rnu"'],
     10: ['Unexpected keyword argument "nonsense"'],
     11: ['Unexpected keyword argument "nonsense"'],
+    12: ['Unexpected keyword argument "m"'],
+    13: ["incompatible type"],
 }
 
 
@@ -44,7 +48,7 @@ def test_a_checker_sees_the_public_face(tmp_path: Path) -> None:
 def checked(code: str, folder: Path) -> dict[int, str]:
     """What mypy reports of a user's `code`: {line: messages}."""
     (folder / "user.py").write_text(code)
-    cache = ROOT / ".mypy_cache" / "user"  # kept from one time to the next: the first takes a minute
+    cache = ROOT / ".mypy_cache"  # shared with `make lint`: what is cold takes a minute
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--config-file", ROOT / "pyproject.toml", "--cache-dir", cache, "user.py"],
         cwd=folder,

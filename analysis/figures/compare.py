@@ -65,7 +65,7 @@ def sheet(sheets: Sequence[CopySheet]) -> Figure:
 def short(name: str) -> str:
     """A target's name, cut in the middle to fit a figure; no character of it is taken as mathematics."""
     cut = name if len(name) <= LABEL else f"{name[: LABEL // 2 - 1]}…{name[-LABEL // 2 :]}"
-    return cut.replace("$", r"\$")
+    return drawing.literal(cut)
 
 
 def _montage(axes: Axes, one: CopySheet) -> None:

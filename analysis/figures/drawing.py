@@ -24,12 +24,23 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 P = ParamSpec("P")
 
 STYLE = Path(__file__).with_name("style.mplstyle")
-MEMORIZE, GENERALIZE, MUTED, COPY = "#c8500a", "#0b6fae", "#5b6675", "#d0152b"  # vermilion, blue, grey, red
-SYMBOLS = {"tau_gen": r"$\tau_\mathrm{gen}$", "tau_mem": r"$\tau_\mathrm{mem}$"}
-COLOURS = {"tau_gen": GENERALIZE, "tau_mem": MEMORIZE}
+MEMORIZE, GENERALIZE, LEAN = "#c8500a", "#0b6fae", "#7b3fa0"  # vermilion, blue, purple
+MUTED, COPY = "#5b6675", "#d0152b"  # grey, red
+SYMBOLS = {
+    "tau_gen": r"$\tau_\mathrm{gen}$",
+    "tau_bias": r"$\tau_\mathrm{bias}$",
+    "tau_mem": r"$\tau_\mathrm{mem}$",
+}
+COLOURS = {"tau_gen": GENERALIZE, "tau_bias": LEAN, "tau_mem": MEMORIZE}
+MARKS = {"tau_gen": "o", "tau_bias": "s", "tau_mem": "D"}  # on curves
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "P", "X")
 STEP = r"training time $\tau$ (optimizer steps)"
+
+
+def literal(words: str) -> str:
+    """Words of a user, none of whose characters is taken as mathematics."""
+    return words.replace("$", r"\$")
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -141,19 +152,37 @@ def key(figure: Figure, table: pd.DataFrame, extra: Sequence[Line2D]) -> None:
 
 def time_handle(name: str) -> Line2D:
     style: dict[str, Any] = {"color": MUTED, "markerfacecolor": "white", "markeredgewidth": 1.6}
-    return Line2D([], [], linestyle="none", marker="D" if name == "tau_mem" else "o", label=SYMBOLS[name], **style)
+    return Line2D([], [], linestyle="none", marker=MARKS[name], label=SYMBOLS[name], **style)
 
 
 def mark_time(
-    axes: Axes, x: np.ndarray, y: np.ndarray, time: Mapping[Any, Any], name: str, scale: float, colour: Any
+    axes: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    time: Mapping[Any, Any],
+    name: str,
+    scale: float,
+    colour: Any,
+    apart: float | None = None,
 ) -> None:
-    """Mark a reached time, with its interval, on its curve (x, y); `scale` is n where x is τ/n."""
+    """Mark a reached time, with its interval, on its curve (x, y); `scale` is n where x is τ/n.
+
+    The interval goes through the mark, or where all runs come to one level, so that theirs would lie on each other, to
+    the height `apart` of the axes.
+    """
     tau, low, high = (float(time.get(f"{name}{end}", np.nan)) / scale for end in ("", "_low", "_high"))
     if time.get(f"{name}_status") != "reached" or not tau > 0:
         return
     height = float(np.interp(np.log(tau), np.log(x), y))
     ends = np.clip([low, high], x[0], x[-1])
     if np.isfinite(ends).all():
-        axes.plot(ends, [height, height], "-|", color=colour, linewidth=1.3, markersize=8, zorder=4)
-    marker = "D" if name == "tau_mem" else "o"
-    axes.plot(tau, height, marker, color=colour, markerfacecolor="white", markeredgewidth=1.6, markersize=6, zorder=5)
+        style: dict[str, Any] = {"color": colour, "linewidth": 1.3, "markersize": 8, "zorder": 4}
+        if apart is None:
+            axes.plot(ends, [height, height], "-|", **style)
+        else:
+            above = axes.get_xaxis_transform()
+            axes.plot(ends, [apart, apart], "-|", transform=above, **style | {"markersize": 5})
+            axes.plot(tau, apart, ".", transform=above, **style | {"markersize": 5})
+    axes.plot(
+        tau, height, MARKS[name], color=colour, markerfacecolor="white", markeredgewidth=1.6, markersize=6, zorder=5
+    )

@@ -8,9 +8,11 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from diffmem.files import write_bytes
+from diffmem.tree import Tree
 
 from .drawing import STYLE
+
+FORMS = ("png", "svg", "csv")
 
 
 class Picture(NamedTuple):
@@ -19,16 +21,24 @@ class Picture(NamedTuple):
     figure: Figure
     data: pd.DataFrame
 
+    def _repr_png_(self) -> bytes:
+        return render(self.figure, "png")
 
-def save(figure: Figure, data: pd.DataFrame, folder: str | Path, name: str) -> tuple[Path, Path, Path]:
-    """Write `name`.png, `name`.svg and `name`.csv, the table behind it, into `folder`; returns the three paths."""
+
+def save(
+    figure: Figure, data: pd.DataFrame, folder: str | Path, name: str, root: Path | None = None
+) -> tuple[Path, Path, Path]:
+    """Write `name`.png, `name`.svg and `name`.csv, the table behind it, into `folder`; returns the three paths.
+
+    No link below `root` (by default the folder itself) is followed.
+    """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    tree = Tree(root or folder)
     table = data.to_csv(index=False, lineterminator="\n").encode()
-    contents = {"png": render(figure, "png"), "svg": render(figure, "svg"), "csv": table}
-    for suffix, content in contents.items():
-        write_bytes(folder / f"{name}.{suffix}", content, durable=False)
-    png, svg, csv = (folder / f"{name}.{suffix}" for suffix in contents)
+    contents = (render(figure, "png"), render(figure, "svg"), table)
+    for suffix, content in zip(FORMS, contents, strict=True):
+        tree.write(folder / f"{name}.{suffix}", content, durable=False)
+    png, svg, csv = (folder / f"{name}.{suffix}" for suffix in FORMS)
     return png, svg, csv
 
 

@@ -7,8 +7,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
+from scipy.special import stdtrit
 
-from .drawing import MUTED, SYMBOLS
+from ..laws.family import bends
+from .drawing import MUTED, SYMBOLS, literal
+
+WORDS = {"tau_gen": "quality", "tau_bias": "bias", "tau_mem": "memorization"}
 
 
 def law(fit: Mapping[str, Any], n: np.ndarray, width: np.ndarray) -> np.ndarray:
@@ -16,6 +20,17 @@ def law(fit: Mapping[str, Any], n: np.ndarray, width: np.ndarray) -> np.ndarray:
     beta = fit.get("beta")
     scale = np.zeros(len(n)) if beta is None or not np.isfinite(beta) else beta * np.log(width)
     return np.exp(fit["log_c"] + fit["alpha"] * np.log(n) + scale)
+
+
+def band(fit: Mapping[str, Any], n: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The 95% confidence band of the law's line at n [N] and W [N]; None where the law does not say how sure it is."""
+    covariance = np.array(fit.get("covariance", []), dtype=np.float64)
+    if not covariance.size or "dof" not in fit:
+        return None
+    at = np.column_stack([np.ones(len(n)), np.log(n), np.log(width)])[:, : len(covariance)]
+    half = stdtrit(fit["dof"], 0.975) * np.sqrt(np.einsum("ni,ij,nj->n", at, covariance, at))
+    line = law(fit, n, width)
+    return line * np.exp(-half), line * np.exp(half)
 
 
 def fitted(fit: Mapping[str, Any] | None) -> bool:
@@ -28,8 +43,11 @@ def law_text(fit: Mapping[str, Any] | None, name: str) -> str:
     symbol = SYMBOLS[name]
     if not fitted(fit):
         reason = (fit or {}).get("refused") or "not fitted"
-        return f"{symbol}: no law\n" + textwrap.fill(str(reason).replace("$", r"\$"), 24, max_lines=6)
+        return f"{WORDS[name]}\n{symbol}: no law\n" + textwrap.fill(literal(str(reason)), 24, max_lines=6)
     assert fit is not None
+    if bends(fit):
+        ends = [rf"$n^{{{end['exponent']:.2f}}}$ at $n$ = {end['n']:.0f}" for end in fit["bend"]["local"]]
+        return "\n".join([rf"{symbol} bends", *ends])
     lines = [rf"{symbol} $\propto\ n^{{{fit['alpha']:.2f}}}$"]
     beta = fit.get("beta")
     if beta is not None and np.isfinite(beta):
@@ -37,7 +55,7 @@ def law_text(fit: Mapping[str, Any] | None, name: str) -> str:
     lines.append(rf"$\alpha$ {interval(fit.get('low'), fit.get('high'))}")
     if fit.get("beta_low") is not None:
         lines.append(rf"$\beta$ {interval(fit.get('beta_low'), fit.get('beta_high'))}")
-    return "\n".join(lines)
+    return "\n".join([WORDS[name], *lines])
 
 
 def interval(low: Any, high: Any) -> str:
@@ -50,7 +68,7 @@ def window(axes: Axes, n: np.ndarray, start: np.ndarray, end: np.ndarray, note: 
     """Shade the training times between `start` and `end` [n], and name the three regions where there is room."""
     axes.fill_between(n, start, end, where=list(end > start), color="#2f9e6e", alpha=0.15, linewidth=0, zorder=1)
     low, high = np.log(axes.get_ylim())
-    height = np.log(end / start) / (high - low)
+    height = np.nan_to_num(np.log(end / start)) / (high - low)
     place = int(np.argmax(height[:58]))  # clear of the right edge
     if height[place] > 0.12:
         text, align = f"stop here {note}".strip(), "right" if place > 32 else "left"
@@ -69,7 +87,7 @@ def end_labels(axes: Axes, labels: Mapping[str, tuple[float, str]]) -> None:
     ordered = sorted(labels.items(), key=lambda item: item[1][0])
     places = [(np.log(y) - low) / (high - low) for _, (y, _) in ordered]
     need = 0.058 * max(text.count("\n") + 1 for text, _ in ordered)  # of the axes' height, for the tallest text
-    for i in range(1, len(places)):
+    for i in [*range(1, len(places))] * len(places):
         if places[i] - places[i - 1] < need:
             middle = np.clip((places[i] + places[i - 1]) / 2, need / 2, 1 - need / 2)
             places[i - 1 : i + 1] = [middle - need / 2, middle + need / 2]

@@ -15,7 +15,8 @@ from ..times.family import quality_read
 class Material:
     """`rows` is the family's table, `times` one row a run, `laws` and `collapse` the contents of their json files.
 
-    `collapse` and `diagram` (phases and their boundary) are None where there is none. `sheets` are the samples to show.
+    `collapse` and `diagram` (phases and their boundary) are None where there is none. `sheets` are the samples to show,
+    `window` the same ones of one run at its three times.
     """
 
     rows: pd.DataFrame
@@ -24,6 +25,7 @@ class Material:
     collapse: Mapping[str, Any] | None = None
     diagram: tuple[pd.DataFrame, pd.DataFrame] | None = None
     sheets: Sequence[SampleSheet] = ()
+    window: Sequence[SampleSheet] = ()
 
     @property
     def quality(self) -> str | None:

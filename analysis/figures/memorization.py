@@ -36,7 +36,7 @@ def memorization_and_quality(rows: pd.DataFrame, times: pd.DataFrame, quality: s
     table = curves(rows, quality)
     shown = [name for name in NAMES if name in table]
     if not shown:
-        return drawing.message("no samples were measured: the table holds neither f_mem nor a Fréchet distance")
+        return drawing.message("no samples were measured: the table holds neither f_mem nor a measure of quality")
     figure = Figure(figsize=(10, 1.3 + 2.8 * len(shown)), layout="constrained")
     grid = figure.subplots(len(shown), 2, sharex="col", sharey="row", squeeze=False)
     for panels, name in zip(grid, shown, strict=True):

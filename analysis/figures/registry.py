@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import collapse, losses, memorization, phase, samples, times_vs_n, width_scaling
-from .files import Picture
+from . import bias, classes, collapse, losses, memorization, phase, samples, scores, times_vs_n, width_scaling, window
+from .files import FORMS, Picture
 from .material import Material
 
 
@@ -20,17 +20,38 @@ class Entry(NamedTuple):
 ENTRIES = (
     Entry(
         "times_vs_n",
-        "When to stop: the two times against n",
-        "Filled marks are times with their 95% interval; an open mark with an arrow is a bound, because the run had "
-        "not reached that time by its last step (up) or was past it at its first (down). Lines are the fitted laws.",
+        "When to stop: the times against n",
+        "Between quality (blue) and bias (purple) samples are good and do not yet lean towards the training images: "
+        "stop there. Copies (vermilion) come later. Filled marks are times with their 95% interval; an open mark with "
+        "an arrow is a bound, because the run had not reached that time by its last step (up) or was past it at its "
+        "first (down). Lines are the fitted power laws, with the 95% band of the line where the paler shade is. Runs "
+        "of so few images that copies of them would not reach the level of quality have no blue mark.",
         times_vs_n.draw,
+    ),
+    Entry(
+        "window_in_pictures",
+        "The window in pictures",
+        "The same noise through the training of one run, and below each sample its nearest training image, with d1/d2 "
+        "between. Shown are the samples that end nearest to a training image: at first like none (and not all of them "
+        "good yet: the level is one of all samples together), then leaning towards one, then a copy of it (red).",
+        window.draw,
+    ),
+    Entry(
+        "bias_and_memorization",
+        "Bias before copies",
+        "On the left the share of samples that lie closer to the training images than to as many held-out ones; on the "
+        "right the share that are copies. Dotted: the same share of held-out images, as for a model that knows nothing "
+        "of which images it was given. Bands are 95% intervals.",
+        bias.draw,
     ),
     Entry(
         "memorization_and_quality",
         "Memorization and quality during training",
         "The same curves twice: against training time, and against training time per training image. Curves that lie "
         "on each other on the left do not depend on n; curves that lie on each other on the right move in proportion "
-        "to n. Bands are 95% intervals.",
+        "to n. Bands are 95% intervals; bars above the curves of quality are those of the marked times, a run each, by "
+        "n. Dashed lines say what the measure of quality gives where the answer is known: "
+        "what is worse than the best trivial generator is no quality.",
         memorization.draw_both,
     ),
     Entry(
@@ -47,10 +68,26 @@ ENTRIES = (
         width_scaling.draw,
     ),
     Entry(
+        "classes",
+        "One class at a time",
+        "Of a network that was told labels: copies, lean and quality of the samples that were given each label, and of "
+        "all samples (black). A class has few samples, so its curve is rougher than that of all, and its quality is "
+        "measured against the held-out images of that class: compare it with its own past, not with that of all.",
+        classes.draw,
+    ),
+    Entry(
         "losses",
         "Losses at fixed diffusion times",
         "Where the two losses part, the network begins to learn its own training images by heart.",
         losses.draw,
+    ),
+    Entry(
+        "scores",
+        "The score between population and training set",
+        "How far the network's score is from the population's, in units of the distance between that and the training "
+        "set's (above), and which of the two it is nearer to (below: 1 at the population's, -1 at the training set's). "
+        "Marks: where the first comes to 1/2, and where a monotone fit of the second turns negative.",
+        scores.draw,
     ),
     Entry(
         "samples_beside_neighbours",
@@ -73,6 +110,11 @@ ENTRIES = (
         phase.draw,
     ),
 )
+
+
+def file_names() -> list[str]:
+    """Every file of a figure, below the folder that `save` is given as its root."""
+    return [f"figures/{entry.name}.{form}" for entry in ENTRIES for form in FORMS]
 
 
 def draw_all(material: Material) -> dict[str, Picture]:

@@ -27,7 +27,7 @@ def draw(material: Material) -> Picture | None:
 
 
 def shown_steps(family: Family, times: pd.DataFrame) -> list[tuple[Path, int]]:
-    """The (run, step) pairs whose samples are shown: smallest, middle and largest n, from quality to memorization."""
+    """The (run, step) pairs whose samples are shown: smallest, middle and largest n, from quality to copies."""
     runs = family.runs.dropna(subset="path").sort_values(["n", "width", "seed"], kind="stable")
     if runs.empty:
         return []
@@ -36,7 +36,8 @@ def shown_steps(family: Family, times: pd.DataFrame) -> list[tuple[Path, int]]:
     for entry in runs.iloc[places].to_dict("records"):
         steps = family.rows.loc[family.rows["run"] == entry["run"], "step"].tolist()
         time = times.set_index("run").loc[entry["run"]]
-        reached = [value for value in (time["tau_gen"], time["tau_mem"]) if pd.notna(value)]
+        known = [time.get(name) for name in ("tau_gen", "tau_bias", "tau_mem")]
+        reached = [value for value in known if pd.notna(value)]
         nearest = {steps[int(np.abs(np.array(steps) - value).argmin())] for value in reached}
         pairs += [(Path(entry["path"]), step) for step in sorted({steps[len(steps) // 3], *nearest, steps[-1]})]
     return pairs
@@ -73,7 +74,9 @@ def samples_beside_neighbours(sheets: Sequence[SampleSheet]) -> Figure:
         for axes in panels:
             axes.set_axis_off()
         for axes, sheet in zip(panels, line, strict=False):
-            _draw_sheet(axes, sheet)
+            draw_montage(axes, sheet)
+            title = f"step {sheet.step:,}: {sheet.memorized.sum()} of {len(sheet.ratio)} memorized"
+            axes.set_title(title, fontweight="normal", fontsize=9.5)
         label: dict[str, Any] = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 11, "fontweight": "bold"}
         panels[0].text(-0.03, 0.5, f"n = {line[0].n:,}", transform=panels[0].transAxes, **label)
     notes = ("above: generated, below: its nearest training image,", "between: $d_1/d_2$, red where memorized")
@@ -81,7 +84,7 @@ def samples_beside_neighbours(sheets: Sequence[SampleSheet]) -> Figure:
     return figure
 
 
-def _draw_sheet(axes: Axes, sheet: SampleSheet) -> None:
+def draw_montage(axes: Axes, sheet: SampleSheet) -> None:
     """One montage: samples in the upper line, neighbours in the lower, ratios between, red frames around copies."""
     m, _, height, width = sheet.samples.shape
     gap = max(1, round(0.08 * width))
@@ -100,4 +103,3 @@ def _draw_sheet(axes: Axes, sheet: SampleSheet) -> None:
             frame = Rectangle((left - 0.5, -0.5), width, height, fill=False, edgecolor=COPY, linewidth=2.2)
             axes.add_patch(frame).set_clip_on(False)
     axes.imshow(canvas, interpolation="nearest")
-    axes.set_title(f"step {sheet.step:,}: {sheet.memorized.sum()} of {m} memorized", fontweight="normal", fontsize=9.5)

@@ -4,7 +4,8 @@ Letters: λ an eigenvalue of U, τ training time in units of the model, ψ_n = n
 """
 
 import json
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from diffmem.files import write_bytes
 
@@ -22,6 +24,7 @@ from .files import save
 
 TAU = r"training time $\tau$ (units of the model)"
 PARTS = {"low": ("#7a8594", "$W$ alone"), "bulk1": (MEMORIZE, "memorization"), "bulk2": (GENERALIZE, "generalization")}
+FEW_POINTS = r"training points ($n < d$)"  # what bulk2 is then: it relaxes while the test loss rises
 
 
 def write(figure: Figure, table: pd.DataFrame, facts: Mapping[str, Any], folder: str | Path, name: str) -> list[Path]:
@@ -43,19 +46,19 @@ def spectrum(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
     axes.bar(bars["low"], height, width, align="edge", color="#cdd3db", edgecolor="white", linewidth=0.4, zorder=1)
     curve = table[table["kind"] == "density"]
     top = float((curve["high"] * curve["density"]).max())
+    labels = []
     for band in table[table["kind"] == "band"].to_dict("records"):
         line = curve[(curve["low"] >= band["low"]) & (curve["low"] <= band["high"])]
         names = str(band["part"]).split("+")
         colour = PARTS[names[-1]][0]
-        y = (line["low"] * line["density"]).to_numpy()
-        axes.plot(line["low"], y, color=colour, linewidth=2.2, zorder=3)
-        text = " + ".join(PARTS[name][1] for name in names) + f"\n{100 * band['density']:.3g}% of eigenvalues"
-        simulated = height[bars["low"].between(band["low"] / 1.1, band["high"])].max() if len(bars) else 0.0
-        place = (float(np.sqrt(band["low"] * band["high"])), max(float(y.max()), float(simulated)) + 0.03 * top)
-        axes.annotate(text, place, ha="center", va="bottom", color=colour, fontsize=9, fontweight="bold")
+        axes.plot(line["low"], line["low"] * line["density"], color=colour, linewidth=2.2, zorder=3)
+        text = " + ".join(_part(name, facts) for name in names) + f"\n{100 * band['density']:.3g}% of eigenvalues"
+        style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 9, "fontweight": "bold", "zorder": 5}
+        labels.append(axes.text(float(np.sqrt(band["low"] * band["high"])), 0.0, text, color=colour, **style))
     atom = facts["atom"]
+    fixed: list[Text] = []
     if atom["mass"]:
-        axes.annotate(
+        arrow = axes.annotate(
             f"atom, {100 * atom['mass']:.3g}%",
             (atom["location"], 0),
             (atom["location"] / 1.25, 0.45 * top),
@@ -63,18 +66,21 @@ def spectrum(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
             color=MUTED,
             arrowprops={"arrowstyle": "-|>", "color": MUTED, "linewidth": 2},
         )
+        fixed.append(arrow)
     axes.set(
         xscale="log", xlabel=r"eigenvalue $\lambda$ of $U$", ylabel=r"density in $\log\lambda$: $\lambda\rho(\lambda)$"
     )
-    axes.set_ylim(0, 1.3 * top)
     low, high = min(atom["location"], float(curve["low"].min())) / 6, float(curve["high"].max()) * 1.6
     axes.set_xlim(low, high)
     drawing.log_ticks(axes.xaxis, low, high)
     handles = [Line2D([], [], color=MUTED, linewidth=2.2, label="limit")]
     if len(bars):
-        handles.append(Line2D([], [], color="#cdd3db", linewidth=7, label="simulated"))
+        handles.append(Line2D([], [], color="#cdd3db", linewidth=7, label=_simulated(facts)))
     figure.legend(handles=handles, loc="outside upper right", ncols=2)
     axes.set_title(_model(facts))
+    _warn(figure, facts)
+    heights = pd.concat([curve["low"] * curve["density"], height])
+    _stack(axes, labels, fixed, pd.concat([curve["low"], bars["low"]]).to_numpy(), heights.to_numpy(), top)
     return figure
 
 
@@ -91,27 +97,30 @@ def curves(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
             axes.plot(simulated["tau"], simulated[split], "o", color=colour, markersize=4, alpha=0.6, zorder=4)
     _tau_axis(axes, limit["tau"])
     axes.set_ylabel("denoising loss")
-    for name, dash in (("tau_gen", (0, (4, 2))), ("tau_mem", (0, (1, 1.5)))):
-        if facts[name] is not None:
-            axes.axvline(facts[name], color=MUTED, linestyle=dash, linewidth=1.4, zorder=1)
-            axes.annotate(
-                SYMBOLS[name],
-                (facts[name], 1.0),
-                (3 if name == "tau_mem" else -3, -2),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                ha="left" if name == "tau_mem" else "right",
-                va="top",
-                color=MUTED,
-                fontsize=11,
-            )
+    times = sorted((facts[name], name) for name in ("tau_gen", "tau_mem") if facts[name] is not None)
+    for place, (tau, name) in enumerate(times):
+        axes.axvline(
+            tau, color=MUTED, linestyle=(0, (4, 2)) if name == "tau_gen" else (0, (1, 1.5)), linewidth=1.4, zorder=1
+        )
+        left = place == 0 and len(times) == 2  # the labels stand on the outer sides
+        axes.annotate(
+            SYMBOLS[name],
+            (tau, 1.0),
+            (-3 if left else 3, -2),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="top",
+            color=MUTED,
+            fontsize=11,
+        )
     handles, _ = axes.get_legend_handles_labels()
     if len(simulated):
-        draws = simulated["draw"].nunique()
-        label = f"simulated, {draws} draw" + "s" * (draws > 1)
-        handles.append(Line2D([], [], color=MUTED, linestyle="none", marker="o", markersize=4, label=label))
+        point: dict[str, Any] = {"color": MUTED, "linestyle": "none", "marker": "o", "markersize": 4}
+        handles.append(Line2D([], [], label=_simulated(facts), **point))
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
     axes.set_title(_model(facts), pad=8)
+    _warn(figure, facts)
     return figure
 
 
@@ -121,7 +130,8 @@ def timescales(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     settings = facts["settings"]
-    titles = (rf"$\psi_p = {settings['psi_p_per_n']:g}\,\psi_n$", rf"$\psi_p = {settings['psi_p']:g}$ fixed")
+    ratio = rf"$\psi_p = {settings['psi_p_per_n']:g}\,\psi_n$; {_rest(facts)}"
+    titles = (ratio, rf"$\psi_p = {settings['psi_p']:g}$ fixed")
     for axes, family, title in zip(panels, ("ratio", "fixed"), titles, strict=True):
         part = table[table["family"] == family]
         axes.set(xscale="log", yscale="log", xlabel=r"$\psi_n = n/d$")
@@ -160,6 +170,7 @@ def timescales(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
         )
     )
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    _warn(figure, facts)
     return figure
 
 
@@ -189,6 +200,7 @@ def predict(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
     drawing.log_ticks(right.yaxis, *right.get_ylim())
     right.legend(loc="upper left")
     drawing.key(figure, table.assign(width=np.nan), [])
+    _warn(figure, facts)
     return figure
 
 
@@ -200,4 +212,59 @@ def _tau_axis(axes: Axes, tau: pd.Series) -> None:
 
 def _model(facts: Mapping[str, Any]) -> str:
     s = facts["settings"]
-    return rf"$\psi_p$ = {s['psi_p']:g}, $\psi_n$ = {s['psi_n']:g}, $t$ = {s['t']:g}, {s['activation']}"
+    return rf"$\psi_p$ = {s['psi_p']:g}, $\psi_n$ = {s['psi_n']:g}, {_rest(facts)}"
+
+
+def _rest(facts: Mapping[str, Any]) -> str:
+    """The diffusion time, the activation and the covariance."""
+    s = facts["settings"]
+    covariance = {
+        "isotropic": "isotropic",
+        "levels": "eigenvalues " + ", ".join(f"{value:g}" for value in s["eigenvalues"][:4]),
+        "power_law": f"power law {s['exponent']:g} of {s['count']}",
+        "data": f"covariance of {s['data']['name']}",
+    }[s["covariance"]]
+    return rf"$t$ = {s['t']:g}, {s['activation']}, {covariance}"
+
+
+def _part(name: str, facts: Mapping[str, Any]) -> str:
+    return FEW_POINTS if name == "bulk2" and facts["settings"]["psi_n"] < 1 else PARTS[name][1]
+
+
+def _simulated(facts: Mapping[str, Any]) -> str:
+    """What the simulated draws are, with their seeds."""
+    s = facts["settings"]
+    first, last = s["seed"], s["seed"] + s["draws"] - 1
+    seeds = f"seed {first}" if first == last else f"seeds {first} to {last}"
+    return {"sampled": "sampled features", "gaussian": "Gaussian equivalent"}[s["features"]] + f", {seeds}"
+
+
+def _warn(figure: Figure, facts: Mapping[str, Any]) -> None:
+    """What the theory's validity warns of, under the panels."""
+    if facts["validity"]["warning"]:
+        text = textwrap.fill("Theory: " + facts["validity"]["warning"], int(13 * figure.get_figwidth()))
+        figure.supxlabel(text, x=0.01, ha="left", color=drawing.COPY, fontsize=9)
+
+
+def _stack(axes: Axes, labels: Sequence[Text], fixed: Sequence[Text], x: np.ndarray, y: np.ndarray, top: float) -> None:
+    """Set each label of `labels` above what is drawn at (x, y) across its width, and above the labels before it."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    for room in (1.3, 1.6, 2.0, 2.6):  # of the axis, until all labels fit
+        axes.set_ylim(0, room * top)
+        figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in fixed]
+        to_data = axes.transData.inverted().transform
+        for label in labels:
+            label.set_y(0.0)
+            box = label.get_window_extent()
+            (low, _), (high, _) = to_data(box.get_points())
+            start = float(y[(x >= low) & (x <= high)].max(initial=0.0)) + 0.03 * top
+            box = box.translated(0, axes.transData.transform((low, start))[1] - box.y0)
+            for other in sorted(boxes, key=lambda one: one.y0):
+                if box.overlaps(other):
+                    box = box.translated(0, other.y1 + 2 - box.y0)
+            label.set_y(to_data((box.x0, box.y0))[1])
+            boxes.append(box)
+        if max(box.y1 for box in boxes) <= axes.get_window_extent().y1:
+            break

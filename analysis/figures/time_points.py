@@ -28,25 +28,26 @@ def points(table: pd.DataFrame, name: str) -> list[Point]:
     for row in table.to_dict("records"):
         status = row[f"{name}_status"]
         tau = row[name] if status == "reached" else row[f"{name}_last_step"]
-        if status in ("reached", "right", "left") and tau > 0:
+        bounded = status == "reached" or row.get(f"{name}_bound", tau) > 0  # NaN where it never comes at this n
+        if status in ("reached", "right", "left") and tau > 0 and bounded:
             low, high = (float(row.get(f"{name}_{end}", np.nan)) for end in ("low", "high"))
             known.append(Point(name, row["n"], row.get("width", np.nan), float(tau), low, high, status))
     return known
 
 
 def dodged(points: Sequence[Point]) -> list[Point]:
-    """Points that would hide each other (same name and n, heights within 30%) side by side, in the order of W."""
+    """Points that would hide each other (same n, heights within 30%) side by side, in the order of their time and W."""
     piles: list[list[Point]] = []
-    for point in sorted(points, key=lambda p: (p.name, p.n, p.tau)):
+    for point in sorted(points, key=lambda p: (p.n, p.tau)):
         last = piles[-1][-1] if piles else None
-        if last and (last.name, last.n) == (point.name, point.n) and point.tau < 1.3 * last.tau:
+        if last and last.n == point.n and point.tau < 1.3 * last.tau:
             piles[-1].append(point)
         else:
             piles.append([point])
     out = []
     for pile in piles:
         apart = min(0.06, 0.36 / len(pile))
-        for i, point in enumerate(sorted(pile, key=lambda p: p.width)):
+        for i, point in enumerate(sorted(pile, key=lambda p: (p.name, p.width))):
             out.append(point._replace(n=point.n * np.exp(apart * (i - (len(pile) - 1) / 2))))
     return out
 

@@ -1,4 +1,4 @@
-"""τ_gen and τ_mem against n: the times with their intervals, the laws fitted to them, and the window between.
+"""τ_gen, τ_bias and τ_mem against n: the times with their intervals, their laws, and the window to stop in.
 
 Times and laws come in as tables; nothing is fitted here.
 """
@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..times.words import window_end
 from . import drawing, law_lines, time_points
 from .drawing import COLOURS, LINES, MARKERS, MUTED, STEP, SYMBOLS, styled
 from .files import Picture
@@ -39,10 +40,11 @@ def law_points(times: pd.DataFrame, laws: Laws) -> pd.DataFrame:
 
 @styled
 def times_vs_n(times: pd.DataFrame, laws: Laws) -> Figure:
-    """τ_gen and τ_mem against n with their intervals, the laws fitted to them, and the window between.
+    """τ_gen, τ_bias and τ_mem against n with their intervals, the laws fitted to them, and the window between.
 
     Right-censored times (not reached) are open marks with an arrow up from the last step, left-censored ones with
-    an arrow down. The window is shaded between the two laws, at the width with the most runs.
+    an arrow down. The window is shaded between the laws of τ_gen and τ_bias (τ_mem without p_train), and each law has
+    its 95% band, at the width with the most runs.
     """
     table = law_points(times, laws)
     points = [point for name in SYMBOLS if f"{name}_status" in table for point in time_points.points(table, name)]
@@ -57,17 +59,25 @@ def times_vs_n(times: pd.DataFrame, laws: Laws) -> Figure:
     for point in time_points.dodged(points):
         time_points.draw_point(axes, point, MARKERS[widths.index(point.width) % 6] if point.width in widths else "o")
     span = np.geomspace(n.min() / 1.35, n.max() * 1.35, SPAN)
-    _draw_laws(axes, fits, span, widths or [np.nan])
-    lines = {name: law_lines.law(fit, span, np.full(SPAN, common)) for name, fit in fits.items()}
+    spans = {name: _span(table, name, span) for name in fits}
+    _draw_laws(axes, fits, spans, widths or [np.nan], common)
+    lines = {name: law_lines.law(fit, spans[name], np.full(SPAN, common)) for name, fit in fits.items()}
     axes.set(xlim=(span[0], span[-1]), ylim=_heights(points, lines))
     drawing.n_axis(axes.xaxis, drawing.levels(n))
     drawing.log_ticks(axes.yaxis, *axes.get_ylim())
-    if len(lines) == 2:
-        law_lines.window(axes, span, lines["tau_gen"], lines["tau_mem"], f"$W$ = {common:g}" if len(widths) > 1 else "")
+    end = window_end(table)
+    if {"tau_gen", end} <= set(lines):
+        law_lines.window(axes, span, lines["tau_gen"], lines[end], f"$W$ = {common:g}" if len(widths) > 1 else "")
     _label_ends(axes, points, lines, laws)
     if len(widths) > 1:
         _key_of_widths(figure, widths)
     return figure
+
+
+def _span(table: pd.DataFrame, name: str, span: np.ndarray) -> np.ndarray:
+    """`span`, NaN where it is far from every n that the law of `name` was fitted to."""
+    used = table.loc[(table[f"{name}_status"] == "reached") | (table.get(f"{name}_bound", np.inf) > 0), "n"]
+    return np.where((span >= used.min() / 1.35) & (span <= used.max() * 1.35), span, np.nan)
 
 
 def _commonest(width: pd.Series) -> float:
@@ -76,9 +86,13 @@ def _commonest(width: pd.Series) -> float:
     return float(modes[len(modes) // 2])
 
 
-def _draw_laws(axes: Axes, fits: Laws, span: np.ndarray, widths: Sequence[float]) -> None:
-    """The line of each law over `span` [SPAN], one for each width."""
+def _draw_laws(axes: Axes, fits: Laws, spans: Mapping[str, np.ndarray], widths: Sequence[float], common: float) -> None:
+    """The line of each law over its span [SPAN], one for each width, with its 95% band at `common`."""
     for name, fit in fits.items():
+        span = spans[name]
+        band = law_lines.band(fit, span, np.full(len(span), common))
+        if band is not None:
+            axes.fill_between(span, *band, color=COLOURS[name], alpha=0.15, linewidth=0, zorder=1)
         for place, width in enumerate(widths):
             line = law_lines.law(fit, span, np.full(len(span), width))
             axes.plot(span, line, LINES[place % 4], color=COLOURS[name], zorder=2)
@@ -87,7 +101,7 @@ def _draw_laws(axes: Axes, fits: Laws, span: np.ndarray, widths: Sequence[float]
 def _heights(points: Sequence[Point], lines: Mapping[str, np.ndarray]) -> tuple[float, float]:
     """The steps from below to above all times, their intervals and the ends of the lines."""
     ends = [end for point in points for end in (point.tau, point.low, point.high) if 0 < end < np.inf]
-    ends += [end for line in lines.values() for end in line[[0, -1]]]
+    ends += [end for line in lines.values() for end in (np.nanmin(line), np.nanmax(line))]
     return min(ends) / 2, max(ends) * 2
 
 
@@ -97,7 +111,7 @@ def _label_ends(axes: Axes, points: Sequence[Point], lines: Mapping[str, np.ndar
     for name in SYMBOLS:
         taus = [point.tau for point in points if point.name == name]
         if taus:
-            height = float(lines[name][-1]) if name in lines else max(taus)
+            height = float(lines[name][~np.isnan(lines[name])][-1]) if name in lines else max(taus)
             labels[law_lines.law_text(laws.get(name), name)] = (height, COLOURS[name])
     law_lines.end_labels(axes, labels)
 

@@ -4,8 +4,9 @@ n* is the n at which τ_mem = step. At each W, log τ_mem is fitted over n by th
 g passes log step, linearly in log n between two neighbouring n. Where g is known on one side only (censored on the
 other) n* has the two n around it and no number; where all known n lie on one side it has a bound.
 
-The interval refits g to times drawn anew with the law's scatter, its own uncertainty included (σ² dof / χ²_dof); where
-no law was fitted it is the pair of neighbouring n.
+The interval refits g to times drawn anew with the law's scatter, its own uncertainty included (σ² dof / χ²_dof): what
+runs of one n (W, seed) share is drawn once for them, and what they do not for each run. Where no law was fitted the
+interval is the pair of neighbouring n.
 
 N runs of one width, K values of n, B copies; arrays [1 + B, ...] have the observed times in front.
 """
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .components import ALONE
 from .tobit import Array
 
 Flags = NDArray[np.bool_]
@@ -82,8 +84,10 @@ def boundary(
     """
     rng = np.random.default_rng(seed)
     rows: list[_Row] = []
+    copies = _copies(times, law, n_boot, rng)
     for width, runs in times.groupby("width"):
-        rows += _of_width(width, runs, sorted(steps), _copies(runs, law, n_boot, rng))
+        at = (times["width"] == width).to_numpy()
+        rows += _of_width(width, runs, sorted(steps), copies[:, at])
     return pd.DataFrame(rows, columns=_Row._fields).sort_values(["step", "width"], kind="stable", ignore_index=True)
 
 
@@ -154,13 +158,16 @@ def _of_width(width: Any, runs: pd.DataFrame, steps: Sequence[int], copies: Arra
     return rows
 
 
-def _copies(runs: pd.DataFrame, law: Mapping[str, Any], n_boot: int, rng: np.random.Generator) -> Array:
+def _copies(times: pd.DataFrame, law: Mapping[str, Any], n_boot: int, rng: np.random.Generator) -> Array:
     """log τ_mem and its copies under the law's scatter [1 + B, N]; B = 0 where there is no law."""
-    observed = log_tau(runs)[None]
+    observed = log_tau(times)[None]
     if "scatter" not in law:
         return observed
-    sigma = law["scatter"] * np.sqrt(law["dof"] / rng.chisquare(law["dof"], size=(n_boot, 1)))
-    return np.vstack([observed, observed + sigma * rng.standard_normal((n_boot, observed.shape[1]))])
+    error = np.zeros((n_boot, len(times)))
+    for factor, size in law["components"].items():
+        label = np.unique(times[factor], return_inverse=True)[1] if factor != ALONE else np.arange(len(times))
+        error += size * rng.standard_normal((n_boot, int(label.max()) + 1))[:, label]
+    return np.vstack([observed, observed + np.sqrt(law["dof"] / rng.chisquare(law["dof"], size=(n_boot, 1))) * error])
 
 
 def _median(values: Array) -> Array:

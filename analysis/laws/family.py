@@ -1,4 +1,4 @@
-"""The laws of a family's times, as `laws.json` holds them and as one sentence for people."""
+"""The laws of a family's times, as `laws.json` holds them."""
 
 import math
 from collections.abc import Mapping
@@ -6,45 +6,55 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from .scaling import CENSORING, LawRefused, fit_power_law
+from .bend import REJECTED, Runs, summary
+from .groups import factors
+from .scaling import LawRefused, design, fit_power_law
+from .tobit import Array
+from .used import Used, used_times
+
+DRAWS = 199  # families drawn for the test of the power law
+TIMES = ("tau_mem", "tau_gen", "tau_bias")
 
 
-def laws(times: pd.DataFrame, n_boot: int = 2000, seed: int = 0) -> dict[str, dict[str, Any]]:
-    """The laws of `tau_mem` and `tau_gen` of a family's times: the contents of `laws.json`.
+def laws(times: pd.DataFrame, n_boot: int = 2000, seed: int = 0, group: str = "auto") -> dict[str, dict[str, Any]]:
+    """The laws of the times of a family, those of `TIMES` that it has: the contents of `laws.json`.
 
-    `times` is what `family_times` returns. A law that is refused has its reason under "refused" and no numbers.
+    `times` is what `family_times` returns; `group` says which runs err together (`GROUPS`). A law that is refused has
+    its reason under "refused" and no numbers. Raises InputError for an unknown group.
     """
-    return {name: _law(times, name, n_boot, seed) for name in ("tau_mem", "tau_gen") if name in times}
+    return {name: _law(times, name, n_boot, seed, group) for name in TIMES if name in times}
 
 
-def sentence(fitted: Mapping[str, Mapping[str, Any]], times: pd.DataFrame) -> str:
-    """The laws and the window to train in, for people: one line, which says what was not reached."""
-    parts = []
-    for name, law in fitted.items():
-        if "refused" in law:
-            parts.append(f"{name}: no law ({law['refused']})")
-            continue
-        text = f"{name} ~ n^{_exponent(law['alpha'], law['low'], law['high'])}"
-        if law["beta"] is not None:
-            text += f" W^{_exponent(law['beta'], law['beta_low'], law['beta_high'])}"
-        parts.append(text)
-    return f"{', '.join(parts)}; {_window(times)}"
+def bends(law: Mapping[str, Any]) -> bool:
+    """Whether the times ask for more than a power law, or for scatter between n that could be a bend."""
+    bend = law.get("bend")
+    return bend is not None and min(bend["p_power_law"], bend["p_runs_alone"]) < REJECTED
 
 
-def _law(times: pd.DataFrame, name: str, n_boot: int, seed: int) -> dict[str, Any]:
-    status = times[f"{name}_status"]
-    used = times[status.isin(list(CENSORING)) & (times[f"{name}_bound"] > 0)]
-    reached = used[f"{name}_status"] == "reached"
+def bend_words(law: Mapping[str, Any]) -> str:
+    """What is said where a law bends: the exponents at both ends instead of one, or that the one is an average."""
+    bend = law["bend"]
+    if bend["p_power_law"] < REJECTED:
+        ends = [f"n^{exponent(at['exponent'], at['low'], at['high'])} at n = {at['n']:.0f}" for at in bend["local"]]
+        return f"is no power law of n (p = {bend['p_power_law']:.2g}), but grows like {' and like '.join(ends)}"
+    average = exponent(law["alpha"], law["low"], law["high"])
+    return f"~ n^{average} on average: it bends, or scatters between n (p = {bend['p_runs_alone']:.2g})"
+
+
+def _law(times: pd.DataFrame, name: str, n_boot: int, seed: int, group: str) -> dict[str, Any]:
+    used = used_times(times, name)
+    runs = used.runs
     known = {
-        "n_runs": len(used),
-        "n_reached": int(reached.sum()),
+        "n_runs": len(runs),
+        "n_reached": used.n_reached,
         "definition": str(times[f"{name}_definition"].iloc[0]),
     }
-    tau = np.where(reached, used[name], used[f"{name}_bound"])
+    shared = factors(runs, group)
     try:
         law = fit_power_law(
-            tau, n=used["n"], width=used["width"], status=list(used[f"{name}_status"]), n_boot=n_boot, seed=seed
+            used.tau, n=runs["n"], width=runs["width"], status=used.status, factors=shared, n_boot=n_boot, seed=seed
         )
     except LawRefused as refusal:
         return known | {"refused": str(refusal)}
@@ -56,50 +66,28 @@ def _law(times: pd.DataFrame, name: str, n_boot: int, seed: int) -> dict[str, An
         "beta_low": _or_none(law.beta_low),
         "beta_high": _or_none(law.beta_high),
         "dof": law.dof,
+        "dof_beta": _or_none(law.dof_beta),
         "log_c": law.log_c,
+        "covariance": law.covariance.tolist(),
         "scatter": law.scatter,
+        "components": law.components,
         "p_alpha_is_one": law.p_alpha_is_one,
         "p_alpha_is_zero": law.p_alpha_is_zero,
         "method": law.method,
+        "bend": summary(Runs(*_data(used), shared), min(n_boot, DRAWS), seed),
     }
 
 
-def _exponent(value: float, low: float, high: float) -> str:
+def _data(used: Used) -> tuple[Array, Array, NDArray[np.int64]]:
+    y, x, censored = design(used.tau, used.runs["n"], used.runs["width"], used.status)
+    return x, y, censored
+
+
+def exponent(value: float, low: float, high: float) -> str:
+    """`1.02 [0.91, 1.13]`"""
     shown = [f"{round(one, 2) + 0.0:.2f}" for one in (value, low, high)]  # adding zero turns -0.0 into 0.0
     return f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
 def _or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _window(times: pd.DataFrame) -> str:
-    """From quality to memorization at the largest n where some run reached both, and what is open beyond it."""
-    both = times[(times["tau_gen_status"] == "reached") & (times["tau_mem_status"] == "reached")]
-    if both.empty:
-        return f"no run reached both times: {_open_ends(times)}"
-    at = both[both["n"] == both["n"].max()]
-    at = at[at["width"] == at["width"].max()]
-    first, last = math.ceil(at["tau_gen"].max()), math.floor(at["tau_mem"].min())
-    where = f"at n = {at['n'].iloc[0]}"
-    if times["width"].nunique() > 1:
-        where += f", W = {at['width'].iloc[0]}"
-    text = f"{where} train between step {first} and step {last}"
-    if first >= last:
-        text = f"{where} there is no window: memorization at step {last}, quality at step {first}"
-    beyond = times[times["n"] > both["n"].max()]
-    return text if beyond.empty else f"{text} ({_open_ends(beyond)})"
-
-
-def _open_ends(times: pd.DataFrame) -> str:
-    """What the runs of the largest n did not reach."""
-    at = times[times["n"] == times["n"].max()]
-    said = []
-    for name in ("tau_gen", "tau_mem"):
-        for status, words in (("right", "not reached by"), ("left", "already true before"), ("refused", "refused")):
-            runs = at[at[f"{name}_status"] == status]
-            if len(runs):
-                said.append(
-                    f"{name} {words}" + ("" if status == "refused" else f" step {runs[f'{name}_last_step'].max():.0f}")
-                )
-    return f"at n = {at['n'].iloc[0]} {', '.join(said)}"

@@ -110,3 +110,17 @@ def _covariance(p: Array, hessian: Array) -> Array:
     jacobian[:, :, -1] = -p[:, :-1] / p[:, -1:] ** 2
     covariance: Array = jacobian @ np.linalg.inv(hessian) @ jacobian.transpose(0, 2, 1)
     return covariance
+
+
+def working(x: Array, y: Array, censored: NDArray[np.int64], b: Array, sigma: float) -> tuple[Array, Array]:
+    """Values whose weighted least squares is the fit (b, σ), and their weights: [N] twice.
+
+    A value that is known is itself, of weight 1; a censored one lies beyond its bound, where its score and information
+    put it, with the share of information that it has (at least 1e-6).
+    """
+    middle = x @ b
+    sign = np.where(censored < 0, -1.0, 1.0)
+    hazard, curvature = _hazard(sign * (middle - y) / sigma)
+    share = np.maximum(curvature, 1e-6)
+    beyond = censored != 0
+    return np.where(beyond, middle + sign * sigma * hazard / share, y), np.where(beyond, share, 1.0)

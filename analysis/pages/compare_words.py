@@ -17,10 +17,10 @@ def sentence(result: Comparison) -> str:
     if len(table) == 1:
         return f"{first['target']}: f_mem = {value}, null {first['f_mem_null']:.3f}."
     if len(table) > 2:
-        others = f"{ordered[-1]['f_mem']:.3f} to {ordered[1]['f_mem']:.3f}"
+        rest = others([f"{row['f_mem']:.3f}" for row in ordered[:0:-1]])
         test = result.overall
         tail = f"; over all {test['targets']} paired targets {p_words(test['p'])} ({test['test']})" if test else ""
-        return f"{first['target']} memorizes most: f_mem = {value}, the others {others}{tail}."
+        return f"{first['target']} memorizes most: f_mem = {value}, {rest}{tail}."
     pair = pairs.iloc[0]
     sign = 1 if pair["first"] == first["target"] else -1
     ends = sorted((sign * pair["difference_low"], sign * pair["difference_high"]))
@@ -32,6 +32,13 @@ def sentence(result: Comparison) -> str:
         f"{ordered[1]['f_mem']:.3f}, difference {sign * pair['difference']:.3f} [{ends[0]:.3f}, {ends[1]:.3f}], "
         f"{p_words(pair['p'])} ({pair['test']})."
     )
+
+
+def others(shares: list[str]) -> str:
+    """f_mem of all but the first, ascending."""
+    if len(shares) == 1:
+        return f"the other {shares[0]}"
+    return f"the others {shares[0]} " + ("each" if shares[0] == shares[-1] else f"to {shares[-1]}")
 
 
 def p_words(p: float) -> str:

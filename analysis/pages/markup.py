@@ -31,8 +31,9 @@ def style() -> Markup:
 
 def symbols(text: str) -> Markup:
     """Escaped text with tau_mem, f_mem, n^1.02 and the like set as symbols."""
-    out = re.sub(r"(?:tau|τ)_(mem|gen)", r"<i>τ</i><sub>\1</sub>", str(escape(text)))
+    out = re.sub(r"(?:tau|τ)_(mem|gen|bias)", r"<i>τ</i><sub>\1</sub>", str(escape(text)))
     out = re.sub(r"\bf_mem\b", "<i>f</i><sub>mem</sub>", out)
+    out = re.sub(r"\bp_train\b", "<i>p</i><sub>train</sub>", out)
     out = re.sub(r"\b([nW])\^(-?[\d.]*\d)", lambda m: f"<i>{m[1]}</i><sup>{m[2].replace('-', '−')}</sup>", out)
     return Markup(re.sub(r"(?<![\w.])-(?=\d)", "−", out).replace(" ~ ", " ∝ "))
 

@@ -20,7 +20,7 @@ from diffmem.version import __version__
 from ..figures.files import render
 from ..figures.registry import Entry
 from .markup import fill, inline_svg, photo
-from .report_tables import law_row, run_table, time_rows
+from .report_tables import bookend_table, law_row, run_table, time_columns, time_rows
 from .slider import slider
 from .terms import terms
 
@@ -59,7 +59,9 @@ def write_report(path: Path, report: Report) -> Path:
         sentence=report.sentence,
         first=next((picture for picture in pictures if picture["name"] == FIRST), None),
         figures=[picture for picture in pictures if picture["name"] != FIRST],
+        time_columns=time_columns(report.times),
         times=time_rows(report.times, report.rows),
+        bookends=bookend_table(report.rows),
         laws=[law_row(name, fit) for name, fit in report.laws.items()],
         slider=slider(report.films, report.rows, report.times) if report.films else None,
         comparisons=[Markup(section) for section in report.comparisons],

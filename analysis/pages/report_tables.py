@@ -2,11 +2,32 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from diffmem.definitions import BOOKENDS, is_quality
+from diffmem.store import RunDir, evaluation_share
+
+from ..laws.family import bend_words, bends
+from ..tables.bookends import bookends
 from ..times.words import time_words, window_words
+
+MISSING = "–"
+TIMES = {  # column of `timescales.csv` -> its head on the page, and its colour
+    "tau_gen": ("tau_gen", "gen"),
+    "tau_bias": ("tau_bias", "bias"),
+    "fmem_onset": ("first copies", ""),
+    "tau_mem": ("tau_mem", "mem"),
+    "score_reaches": ("R ≤ 1/2", "gen"),
+    "score_turns": ("R2 < 0", "mem"),
+}
+
+
+def time_columns(times: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """(name, head, colour) of the times to show: those of scores only where they were measured."""
+    return [(name, *words) for name, words in TIMES.items() if name in times or not name.startswith("score")]
 
 
 def time_rows(times: pd.DataFrame, rows: pd.DataFrame) -> list[dict[str, str]]:
@@ -23,12 +44,38 @@ def time_rows(times: pd.DataFrame, rows: pd.DataFrame) -> list[dict[str, str]]:
             "width": _plain(row.get("width")),
             "seed": _plain(row.get("seed")),
         }
-        words |= {name: time_words(row, name) for name in ("tau_gen", "tau_mem")}
+        words |= {name: time_words(row, name) for name, _, _ in time_columns(times)}
         words["window"] = window_words(row)
-        words["end"] = "not measured" if end is None else f"{end['f_mem']:.3f}{_range(end)} at step {end['step']:,}"
-        words["notes"] = _plain(row.get("notes"))
+        words["end"] = "not measured" if end is None else f"{end['f_mem']:.3f}{_range(end)}"
+        words["end_step"] = "" if end is None else f"at step {end['step']:,}"
+        words["notes"] = str(row.get("notes") or "")
         out.append(words)
     return out
+
+
+def bookend_table(rows: pd.DataFrame) -> dict[str, Any] | None:
+    """What each measure says of every bookend (copies: for each n): `measures` and `rows`; None where none is known."""
+    named = [str(name).split("@")[0] for name in rows if "@" in str(name)]
+    measures = [name for name in dict.fromkeys(named) if is_quality(name)]
+    known = {measure: bookends(rows, measure) for measure in measures}
+    if not measures:
+        return None
+    lines = []
+    for name, words in BOOKENDS.items():
+        if name == "copies":
+            for n, part in rows.groupby("n"):
+                found = [bookends(part, measure).get(name, math.nan) for measure in measures]
+                lines.append({"name": f"copies, n = {n:,}", "words": words, "values": [_short(x) for x in found]})
+        else:
+            found = [known[measure].get(name, math.nan) for measure in measures]
+            if all(map(math.isnan, found)):
+                continue
+            lines.append({"name": name.replace("_", " "), "words": words, "values": [_short(x) for x in found]})
+    return {"measures": measures, "rows": lines}
+
+
+def _short(value: float) -> str:
+    return MISSING if math.isnan(value) else f"{value:.3g}"
 
 
 def _range(row: Mapping[Any, Any]) -> str:
@@ -46,13 +93,14 @@ def law_row(name: str, fit: Mapping[str, Any]) -> dict[str, str]:
             "beta": "",
             "used": used,
         }
-    law = f"{name} ~ n^{fit['alpha']:.2f}"
+    law = f"{name} {bend_words(fit)}" if bends(fit) else f"{name} ~ n^{fit['alpha']:.2f}"
     beta = ""
     if fit.get("beta") is not None:
-        law += f" W^{fit['beta']:.2f}"
-        beta = f"{fit['beta']:.2f} [{fit['beta_low']:.2f}, {fit['beta_high']:.2f}]"
+        law += "" if bends(fit) else f" W^{fit['beta']:.2f}"
+        known = fit.get("beta_low") is not None
+        beta = f"{fit['beta']:.2f}" + (f" [{fit['beta_low']:.2f}, {fit['beta_high']:.2f}]" if known else "")
     alpha = f"{fit['alpha']:.2f} [{fit['low']:.2f}, {fit['high']:.2f}]"
-    used += f"; {fit['dof']} degrees of freedom" if used and "dof" in fit else ""
+    used += f"; {fit['dof']:.3g} degrees of freedom" if used and "dof" in fit else ""
     return {"name": name, "law": law, "alpha": alpha, "beta": beta, "used": used}
 
 
@@ -64,7 +112,7 @@ def run_table(runs: pd.DataFrame) -> dict[str, Any]:
     values = {name: [_plain(entry.get(name)) for entry in settings] for name in names}
     varied = {name: column for name, column in values.items() if len(set(column)) > 1}
     keys = [name for name in runs if name not in ("settings", "path")]
-    columns = {str(name): [_plain(value) for value in runs[name]] for name in keys} | varied
+    columns = {str(name): [_plain(value) for value in runs[name]] for name in keys} | _evaluation(runs) | varied
     return {
         "columns": list(columns),
         "rows": list(zip(*columns.values(), strict=True)),
@@ -72,8 +120,18 @@ def run_table(runs: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def _evaluation(runs: pd.DataFrame) -> dict[str, list[str]]:
+    """What part of each run's time its evaluation took, where a run of the table was timed."""
+    paths = list(runs["path"]) if "path" in runs else []
+    timings = [RunDir(Path(path)).timings() if isinstance(path, str) else [] for path in paths]
+    shares = [f"{evaluation_share(times):.0%} of its time" if times else MISSING for times in timings]
+    return {"evaluation": shares} if any(timings) else {}
+
+
 def _plain(value: Any) -> str:
-    """A cell: nothing for a missing value, whole numbers without a point."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
+    """A cell: a dash for a missing number, null for a setting that is null, whole numbers without a point."""
+    if isinstance(value, float) and math.isnan(value):
+        return MISSING
+    if value is None:
+        return "null"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -69,10 +69,12 @@ def nearest_rows(own: NDArray[np.int64], steps: Sequence[int]) -> list[int]:
 
 
 def phase(step: int, times: Mapping[Any, Any]) -> str:
-    """Where `step` lies between a run's two times: too early, good, copying; empty where they are not known."""
-    gen, mem = _time(times, "tau_gen"), _time(times, "tau_mem")
+    """Where `step` lies among a run's times: too early, good, leaning, copying; empty where they are not known."""
+    gen, bias, mem = (_time(times, name) for name in ("tau_gen", "tau_bias", "tau_mem"))
     if step >= mem:
         return "copying"
+    if step >= bias:
+        return "leaning"
     if math.isnan(gen) or math.isnan(mem):
         return ""
     return "good" if step >= gen else "too early"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from diffmem.definitions import GEN_WORDS, MEM_WORDS
+from diffmem.definitions import BIAS_WORDS, GEN_WORDS, MEM_WORDS
 
 TERMS = {
     "f_mem": "For each generated sample, d1 and d2 are its Euclidean distances to the two nearest distinct training "
@@ -11,11 +11,22 @@ TERMS = {
     "the share of such samples, with a Wilson 95% interval.",
     "null": "The same share for held-out real images instead of generated samples: what f_mem shows when nothing is "
     "memorized.",
-    "quality": "The Fréchet distance between generated and held-out images, both in [0, 1] pixels, in the feature "
-    "space that the column names. Lower is better.",
+    "quality": "How far generated images are from held-out ones, both in [0, 1] pixels after values are clamped; lower "
+    "is better. mmd_pixels is the kernel distance (1000 times the unbiased squared MMD), near zero for real images and "
+    "sometimes below; fd_ is the Fréchet distance in the named features, which is larger at fewer samples, and kid_ a "
+    "kernel distance in them, without that bias. Of precision, recall, density and coverage, higher is better.",
     **MEM_WORDS,
     **GEN_WORDS,
-    "window": "τ_mem / τ_gen: between the two times samples are good and not yet copies, so this is where to stop.",
+    **BIAS_WORDS,
+    "p_train": "The share of samples that lie closer to the training images than to as many held-out ones: near 1/2 "
+    "for "
+    "a model that knows nothing of which images it was given, 1 where all samples lean towards them. Its null is the "
+    "same share of held-out images.",
+    "window": "τ_bias / τ_gen: between the two times samples are good and do not yet lean towards the training images, "
+    "so this is where to stop. Where p_train was not measured it is τ_mem / τ_gen, up to 5% copies.",
+    "first copies": "The first training time at which the lower end of the 95% interval of f_mem is above the upper "
+    "end "
+    "of that of the null; τ_mem comes later, when one sample in twenty is a copy.",
     "law": "log τ = log C + α log n, and + β log W where widths vary, fitted to all runs at once. A run that did not "
     "reach a time counts by the probability that it takes longer than could have been seen; no number is put in its "
     "place.",
@@ -27,7 +38,7 @@ TERMS = {
     "intervals": "All intervals are at 95%. Those of times come from drawing the samples again, those of the law from "
     "drawing whole runs again, or from Student's t where fewer than eight runs reached the time.",
 }
-ALWAYS = ("f_mem", "null", "quality", "window", "law", "collapse", "n*", "intervals")
+ALWAYS = ("f_mem", "null", "quality", "p_train", "window", "first copies", "law", "collapse", "n*", "intervals")
 
 
 def terms(laws: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from diffmem.definitions import QUALITY
+from diffmem.definitions import FRECHET
 from diffmem.errors import InputError
+from diffmem.files import read_bytes
 from diffmem.stats.intervals import wilson
 from diffmem.study_folder import parse
 
 SAMPLES = 10_000  # of the study
-FID_COLUMN = f"{QUALITY}inception"
+FID_COLUMN = f"{FRECHET}inception"
 FMEM, FID = "Memorization/fraction_memorized.txt", "FID/FID_*.txt"
 
 
@@ -106,7 +107,7 @@ def _quality(fids: pd.DataFrame) -> pd.DataFrame:
 def _numbers(file: Path, names: list[str]) -> pd.DataFrame:
     """The table of a text file: one line a step, numbers apart by blanks; the first five columns at most are read."""
     rows = []
-    for place, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for place, line in enumerate(read_bytes(file).decode(errors="replace").splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue

@@ -18,7 +18,8 @@ Status = Literal["reached", "right", "left", "refused"]
 class Timescale:
     """One time of one run, in optimizer steps.
 
-    `value` is NaN unless `status` is "reached"; "right": not by `last_step`; "left": before `last_step`; "refused":
+    `value` is NaN unless `status` is "reached"; "right": not by `last_step`, which is the last of the run or, for
+    `fmem_half` without a plateau, an earlier one; "left": before `last_step`; "refused":
     the definition does not apply, see `notes`. `points` are the steps of the two points it is read between.
     `low` and `high` are a 95% interval (NaN without resampling; high is inf where too many copies do not reach it).
     """
@@ -36,17 +37,25 @@ class Timescale:
 
 
 def read_off(
-    definition: str, copies: Array, after: int, step: NDArray[np.int64], notes: tuple[str, ...] = ()
+    definition: str,
+    copies: Array,
+    after: int,
+    step: NDArray[np.int64],
+    notes: tuple[str, ...] = (),
+    *,
+    bracket: float = 1.0,
 ) -> Timescale:
     """The time of `copies` [1 + B] in steps; inf: not reached, -inf: true at the first point already.
 
-    `step` are the steps at which the time could be seen; `after` the index of the first point after it.
+    `step` are the steps at which the time could be seen; `after` the index of the first point after it. The interval
+    holds at least the share `bracket` of the way from the value to each of the two points it is read between: whatever
+    the samples say, nothing was seen between two checkpoints.
     """
     if copies[0] == np.inf:
         return _not_reached(definition, copies, step, notes)
     if copies[0] == -np.inf:
         return _true_before(definition, copies, step, notes)
-    return _reached(definition, copies, after, step, notes)
+    return _reached(definition, copies, after, step, notes, bracket)
 
 
 def refused(definition: str, curve: Curve, size: int, note: str) -> Timescale:
@@ -96,12 +105,16 @@ def _true_before(definition: str, copies: Array, step: NDArray[np.int64], notes:
     )
 
 
-def _reached(definition: str, copies: Array, after: int, step: NDArray[np.int64], notes: tuple[str, ...]) -> Timescale:
+def _reached(
+    definition: str, copies: Array, after: int, step: NDArray[np.int64], notes: tuple[str, ...], bracket: float
+) -> Timescale:
     value, drawn, last = copies[0], copies[1:], float(step[-1])
     low = high = np.nan
     if len(drawn) and not (drawn == value).all():
-        low = max(float(np.quantile(drawn, 0.025, method="lower")), 0.0)
-        high = float(np.quantile(drawn, 0.975, method="higher"))
+        before, first = float(step[after - 1]), float(step[after])
+        earlier = value ** (1 - bracket) * before**bracket if before > 0 else (1 - bracket) * value
+        low = max(min(float(np.quantile(drawn, 0.025, method="lower")), earlier), 0.0)
+        high = max(float(np.quantile(drawn, 0.975, method="higher")), value ** (1 - bracket) * first**bracket)
         unreached = int((drawn == np.inf).sum())
         if unreached:
             notes += (f"not reached in {unreached} of {len(drawn)} resampled copies",)

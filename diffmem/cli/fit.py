@@ -14,4 +14,5 @@ def run(arguments: argparse.Namespace) -> int:
     result = fitted(arguments)
     pipeline.write_tables(result)
     say(result)
+    print(f"Tables: {result.folder}")
     return 0

@@ -1,55 +1,147 @@
 """`diffmem sweep`: a grid of runs through an executor, then its fit, figures and report."""
 
 import argparse
+import json
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffmem.cli import report
+from diffmem.cli.family import notes
+from diffmem.cli.numbers import whole
 from diffmem.cli.overrides import add_overrides
 from diffmem.errors import InputError
 
 if TYPE_CHECKING:
+    from diffmem.config.settings import Config
     from diffmem.sweep.grid import RunResult
     from diffmem.training.plan import Plan
 
+FREE = ("executor", "device=", "threads=", "hydra")  # overrides that change no run
+SHARED = 20  # runs of one sentence that are named each
 SUMMARY = "run a grid through an executor, then fit, draw and report it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--adaptive", action="store_true", help="spend runs where they sharpen the boundary in n most")
     parser.add_argument(
-        "--runs", type=int, metavar="N", help="runs to spend (default: a third of the grid, at least 4)"
+        "--runs", type=whole(), metavar="N", help="runs to spend (default: a third of the grid, at least 4)"
     )
-    parser.add_argument("--step", type=int, help="training step of the boundary (default: train.steps)")
+    parser.add_argument("--step", type=whole(), help="training step of the boundary (default: train.steps)")
+    parser.add_argument("--dry-run", action="store_true", help="say what the sweep will cost, and do nothing")
+    parser.add_argument(
+        "--devices",
+        type=whole(1, 10**6),
+        metavar="N",
+        help="devices of executor.tflops that a dry run counts with (default: 1)",
+    )
+    parser.add_argument("--json", action="store_true", help="a dry run's numbers as JSON, every run by itself")
+    parser.add_argument("--cfg", action="store_true", help="show the grid and the settings, and do nothing")
     add_overrides(parser, "default: experiment=quickstart")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from diffmem.analysis import pipeline
     from diffmem.config import compose
+    from diffmem.executors import auto
     from diffmem.sweep.grid import plan_grid, run_all
     from diffmem.sweep.progress import Progress
+    from diffmem.trackers.base import check
+    from diffmem.trackers.beside import beside
 
-    for name in ("runs", "step"):
-        if getattr(arguments, name) is not None and not arguments.adaptive:
-            raise InputError(f"--{name} is for an adaptive sweep: add --adaptive, or leave it out.")
-    overrides = arguments.overrides
-    if not any(word.startswith("experiment=") for word in overrides):
-        overrides = ["experiment=quickstart", *overrides]
-    plans = plan_grid(compose.compose_grid(overrides))
-    if arguments.adaptive:
-        results = _run_adaptively(plans, arguments)
-    else:
-        results = run_all(plans, Progress([planned.run for planned in plans]))
-    code = 0
-    for result in results:
-        print(f"{result.run.path}: {result.sentence}")
-        code = max(code, result.exit_code)
+    _check_options(arguments)
+    overrides = _with_experiment(arguments.overrides, asked=not (arguments.cfg or arguments.dry_run))
+    if arguments.cfg:
+        print(compose.describe_grid(overrides))
+        return 0
+    if arguments.dry_run:
+        return _dry_run(compose.compose_grid(overrides), arguments)
+    plans, tracker = plan_grid(compose.compose_grid(overrides)), compose.compose_tracker(overrides)
+    check(tracker)
+    notes([*dict.fromkeys(note for planned in plans for note in planned.notes), *auto.notes(plans[0].config)])
+    # the user's own words: its images may be shown
+    folder, root = plans[0].run.path.parent, getattr(plans[0].config.data, "root", None)
+    with beside(folder, tracker, root):
+        if arguments.adaptive:
+            results = _run_adaptively(plans, arguments)
+        else:
+            results = run_all(plans, Progress([planned.run for planned in plans]))
+        return _report(folder, results, root)
+
+
+def _report(folder: Path, results: "Sequence[RunResult]", root: str | None) -> int:
+    """Say what became of the runs and, unless they were interrupted, report their folder; returns the exit code."""
+    from diffmem.analysis import pipeline
+
+    _print(results)
+    code = max(result.exit_code for result in results)
     if not any(result.worked for result in results) and code == 0:
         print("Nothing to do: every run of the sweep is over.")
     if code > 2:  # interrupted
         return code
-    return max(code, report.write_report(pipeline.fit(plans[0].run.path.parent)))
+    return max(code, report.write_report(pipeline.fit(folder), root))
+
+
+def _with_experiment(overrides: list[str], asked: bool) -> list[str]:
+    """The overrides, of the quickstart where no experiment is named.
+
+    Raises InputError where they (if `asked` to run) would change the quickstart's runs without a word about it.
+    """
+    if any(word.startswith("experiment=") for word in overrides):
+        return overrides
+    other = [word for word in overrides if not word.startswith(FREE)]
+    if asked and other and not any(word.startswith("out=") for word in overrides):
+        words = " ".join(other)
+        raise InputError(
+            f"{words} without an experiment would add runs to the quickstart, in runs/quickstart: say "
+            f"experiment=quickstart for that, or experiment=null out=runs/mine for a grid of your own."
+        )
+    return ["experiment=quickstart", *overrides]
+
+
+def _print(results: "Sequence[RunResult]") -> None:
+    """What became of each run; what many share is said once."""
+    shared = Counter(result.sentence for result in results)
+    for sentence, count in shared.items():
+        if count > SHARED:
+            print(f"{count} runs: {sentence}")
+    for result in results:
+        if shared[result.sentence] <= SHARED:
+            print(f"{result.run.path}: {result.sentence}")
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    """Refuse options that another option is needed for, or that do not go together."""
+    for name in ("runs", "step"):
+        if getattr(arguments, name) is not None and not arguments.adaptive:
+            raise InputError(f"--{name} is for an adaptive sweep: add --adaptive, or leave it out.")
+    for name, given in (("devices", arguments.devices is not None), ("json", arguments.json)):
+        if given and not arguments.dry_run:
+            raise InputError(f"--{name} is for a dry run: add --dry-run, or leave it out.")
+    for name in ("adaptive", "cfg"):
+        if getattr(arguments, name) and arguments.dry_run:
+            raise InputError(
+                f"--dry-run says what the whole grid will cost, which --{name} has no use for: leave one out."
+            )
+
+
+def _dry_run(configs: "list[Config]", arguments: argparse.Namespace) -> int:
+    from diffmem.executors.base import width
+    from diffmem.sweep.estimate import estimate, planner
+    from diffmem.sweep.estimate_table import as_mapping, described
+    from diffmem.sweep.grid import plan_grid
+
+    plans = plan_grid(configs, planner)
+    elsewhere = plans[0].config.executor.tflops is not None
+    if arguments.devices is not None and not elsewhere:
+        raise InputError(
+            f"--devices {arguments.devices} needs what one of them sustains: add executor.tflops, such as "
+            "executor.tflops=60, or leave it out for the time on this machine."
+        )
+    at_once, lanes = (arguments.devices or 1,) * 2 if elsewhere else width(plans[0].config)
+    cost = estimate(plans, lanes, at_once)
+    print(json.dumps(as_mapping(cost), indent=1) if arguments.json else described(cost))
+    return 0
 
 
 def _run_adaptively(plans: "list[Plan]", arguments: argparse.Namespace) -> "list[RunResult]":

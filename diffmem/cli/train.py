@@ -3,10 +3,12 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from diffmem.cli.family import notes
 from diffmem.cli.overrides import add_overrides
 
 if TYPE_CHECKING:
     from diffmem.config.settings import Config
+    from diffmem.config.tracker import Tracker
 
 SUMMARY = "train one run and measure its checkpoints, or go on with it"
 
@@ -23,18 +25,23 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.cfg:
         print(compose.describe(arguments.overrides))
         return 0
+    tracker = compose.compose_tracker(arguments.overrides)
     if arguments.multirun:
-        return _multirun(arguments.overrides)
-    return _train(compose.compose(arguments.overrides))
+        return _multirun(arguments.overrides, tracker)
+    return _train(compose.compose(arguments.overrides), tracker)
 
 
-def _train(config: "Config") -> int:
+def _train(config: "Config", tracker: "Tracker") -> int:
     from diffmem.sweep.progress import Progress
+    from diffmem.trackers.base import check
+    from diffmem.trackers.beside import beside
     from diffmem.training.plan import plan
     from diffmem.training.session import execute
 
     planned = plan(config)
-    with Progress([planned.run]):
+    notes(planned.notes)
+    check(tracker)
+    with beside(planned.run.path, tracker, getattr(config.data, "root", None)), Progress([planned.run]):
         outcome = execute(planned)
     if not outcome.worked:
         print(f"{planned.run.path}: nothing to do, the run is over ({outcome.why}).")
@@ -43,7 +50,7 @@ def _train(config: "Config") -> int:
     return outcome.exit_code
 
 
-def _multirun(overrides: list[str]) -> int:
+def _multirun(overrides: list[str], tracker: "Tracker") -> int:
     from diffmem.config import compose
     from diffmem.sweep.grid import plan_grid
 
@@ -52,7 +59,7 @@ def _multirun(overrides: list[str]) -> int:
 
     def task(config: "Config") -> None:
         nonlocal worst
-        worst = max(worst, _train(config))
+        worst = max(worst, _train(config, tracker))
 
     compose.multirun(overrides, task)
     return worst

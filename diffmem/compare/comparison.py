@@ -4,16 +4,20 @@ Targets are drawn one after the other from the same initial noise, and each is m
 images. Sets of training images may differ: what cannot be compared then is left out, and `notes` say so.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import torch
 
+from diffmem import memory
 from diffmem.compare import tables
 from diffmem.compare.measure import Measured, TrainingSet, measure, sheet
 from diffmem.compare.targets.base import Target
-from diffmem.definitions import K
+from diffmem.definitions import K, null_rate
 from diffmem.errors import InputError
+from diffmem.metrics import calibration
 from diffmem.metrics.panel import MEASURES
 from diffmem.records import Comparison
 
@@ -22,7 +26,8 @@ def compare(
     targets: Sequence[Target],
     *,
     samples: int = 1000,
-    k: float = K,
+    k: float | str = K,
+    features: str | None = None,
     device: torch.device | str = "cpu",
     progress: Callable[[str], None] = lambda words: None,
 ) -> Comparison:
@@ -31,24 +36,26 @@ def compare(
     Args:
         targets: two or more, of images of one shape, with labels that differ (one alone is measured, not compared).
         samples: drawn from each target; targets made elsewhere give what they have, at most.
-        k: a sample is memorized when d1/d2 < k.
+        k: a sample is memorized when d1/d2 < k; null:RATE is the k at which held-out images pass at that rate, in
+            pixels and in features.
+        features: the space of `f_mem_features`, by default principal components.
         device: where networks and the search run.
-        progress: called with the label of each target before it is drawn.
+        progress: called with what is done, before each target.
 
     Raises:
         InputError: no targets, images of different shapes, no samples, or samples with NaN.
     """
-    check(targets, samples)
+    check(targets, samples, k)
     notes: list[str] = []
     training_sets: dict[str, TrainingSet] = {}
     measured = []
     for target in targets:
-        progress(target.label)
         key = target.images.identity
         if key not in training_sets:
-            training_sets[key] = TrainingSet(target.images, k, torch.device(device))
-        measured.append(measure(target, training_sets[key], samples, k, torch.device(device), notes))
-    notes += _comparable(measured)
+            training_sets[key] = TrainingSet(target.images, k, torch.device(device), features)
+        progress(f"drawing {samples} samples of {target.label}" if target.load else f"measuring {target.label}")
+        measured.append(measure(target, training_sets[key], samples, torch.device(device), notes))
+    notes += [*_comparable(measured), *_beside_metrics(measured)]
     table = pd.DataFrame([one.row for one in measured])
     return Comparison(
         table=table,
@@ -59,15 +66,16 @@ def compare(
         ranks=tables.ranks(table),
         correlations=tables.correlations(measured, table),
         overall=tables.overall(measured),
-        sheets=[sheet(one, k) for one in measured],
+        sheets=[sheet(one) for one in measured],
         notes=list(dict.fromkeys(notes)),
         measures=MEASURES,
-        k=k,
+        k=measured[0].k,
     )
 
 
-def check(targets: Sequence[Target], samples: int) -> None:
+def check(targets: Sequence[Target], samples: int, k: float | str = K) -> None:
     """Raise InputError where these targets cannot be compared. Draws nothing."""
+    rate = null_rate(k)
     if samples < 1:
         raise InputError(f"--samples={samples}: draw at least one sample, such as --samples 1000.")
     if not targets:
@@ -76,6 +84,18 @@ def check(targets: Sequence[Target], samples: int) -> None:
     if len(shapes) > 1:
         words = " and ".join(f"{shape} ({label})" for shape, label in shapes.items())
         raise InputError(f"the targets make images of different shapes, {words}: compare those of one shape.")
+    drawn = [target for target in targets if target.paired]
+    if drawn:
+        d = math.prod(drawn[0].images.shape)
+        memory.check(4.0 * samples * 3 * d, f"--samples={samples}", f"for images of {drawn[0].images.shape}")
+    if rate is not None:
+        for target in targets:
+            heldout = target.images.heldout
+            if heldout is None or not len(heldout):
+                raise InputError(
+                    f"k={k} is calibrated on held-out images, and {target.label} has none: give --heldout."
+                )
+            calibration.check_count(len(heldout), rate)
     labels = [target.label for target in targets]
     for label in labels:
         if labels.count(label) > 1:
@@ -98,3 +118,24 @@ def _comparable(measured: Sequence[Measured]) -> list[str]:
             "intervals unpaired; Cochran's Q and the consistency leave them out."
         )
     return notes
+
+
+def _beside_metrics(measured: Sequence[Measured]) -> list[str]:
+    """Why a checkpoint's f_mem is not the one in its run's metrics.jsonl: more samples, or fewer."""
+    both = [(one.row, one.target.row) for one in measured if one.target.row.get("k") == one.k]
+    other = [
+        (here, there) for here, there in both if there.get("f_mem_total", here["f_mem_total"]) != here["f_mem_total"]
+    ]
+    if not other:
+        return []
+    here, there = max(other, key=lambda pair: abs(pair[0]["f_mem"] - pair[1]["f_mem"]))
+    least = min(here["f_mem_total"], there["f_mem_total"])
+    return [
+        f"f_mem here is of {here['f_mem_total']} samples, in a run's metrics.jsonl of {there['f_mem_total']}: the "
+        f"first {least} are the same, and more tell more. {here['target']} has {_share(here)} here and {_share(there)} "
+        "there."
+    ]
+
+
+def _share(row: Mapping[str, Any]) -> str:
+    return f"{row['f_mem']:.3f} [{row['f_mem_low']:.3f}, {row['f_mem_high']:.3f}]"

@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from diffmem.compare.targets.base import Target
+from diffmem.metrics.features import extractors
 
 
-def inputs(targets: list[Target], samples: int, k: float) -> dict[str, Any]:
+def inputs(targets: list[Target], samples: int, k: float | str, features: str | None = None) -> dict[str, Any]:
     """What decides the result: the same inputs, the same bytes."""
-    return {
+    space = {} if features is None else {"features": features, **extractors.about(features)}
+    return space | {
         "targets": [target.label for target in targets],
         "kinds": [target.kind for target in targets],
         "groups": [str(target.group) for target in targets],
         "training_images": [target.images.identity for target in targets],
+        "heldout_images": [target.images.heldout_identity for target in targets],
         "samplers": [target.how for target in targets],
         "content": [target.content for target in targets],
         "samples": samples,

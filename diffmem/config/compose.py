@@ -7,6 +7,7 @@
 import copy
 import difflib
 import itertools
+import math
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -24,12 +25,19 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diffmem.config.options import build, known_keys, tags
+from diffmem.arguments import shown
+from diffmem.config import identity
+from diffmem.config.data import CardConfig, Data
+from diffmem.config.options import build, known_keys, path_keys, tags, to_mapping
 from diffmem.config.settings import Config
 from diffmem.config.theory import TheoryConfig
-from diffmem.errors import InputError
+from diffmem.config.tracker import Tracker, Tracking
+from diffmem.config.words import quoted_paths
+from diffmem.errors import InputError, first_line
 
 CONFIGS = "diffmem.configs"
+MOST_POINTS = 10_000  # of a grid
+MOST_WORDS, LONGEST, DEEPEST = 1000, 20_000, 64  # overrides, and characters and brackets of one
 
 
 def compose(overrides: list[str]) -> Config:
@@ -42,6 +50,24 @@ def compose(overrides: list[str]) -> Config:
     return _to_config(_compose(overrides))
 
 
+def compose_tracker(overrides: list[str]) -> Tracker:
+    """Where the runs of a command send what they write. Raises InputError for what is unknown or out of range."""
+    parsed = _parse(overrides)
+    for override in parsed:
+        if override.is_sweep_override() and override.key_or_group.partition(".")[0] == "tracker":
+            raise InputError(f"{override.input_line} names several values: the runs of a grid share one tracker.")
+    fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
+    return build(Tracking, {"tracker": _plain(_compose(fixed))["tracker"]}).tracker
+
+
+def compose_data(overrides: list[str]) -> Data:
+    """The data set that `data` and `data.KEY` name. Raises InputError for anything unknown or out of range."""
+    for override in _parse(overrides):
+        if override.is_sweep_override():
+            raise InputError(f"{override.input_line} names several values: a card is of one data set.")
+    return build(CardConfig, _plain(_compose(overrides, primary="data", group_names=["data"]))).data
+
+
 def compose_theory(overrides: list[str]) -> TheoryConfig:
     """The settings of `diffmem theory`. Raises InputError for anything unknown, ill-formed or out of range."""
     for override in _parse(overrides):
@@ -50,10 +76,24 @@ def compose_theory(overrides: list[str]) -> TheoryConfig:
     return build(TheoryConfig, _plain(_compose(overrides, primary="theory", group_names=["data"])))
 
 
+def describe_theory(overrides: list[str]) -> str:
+    """The settings of `diffmem theory` as YAML, under a line that says what `data` may be."""
+    settings = yaml.safe_dump(compose_theory(overrides).to_mapping(), sort_keys=False).rstrip()
+    return f"# data: {', '.join(groups()['data'])}\n\n{settings}"
+
+
 def compose_grid(overrides: list[str]) -> list[Config]:
     """The settings of every point of the grid, the experiment's own axes included (an override replaces its axis)."""
     fixed, axes = _split(overrides)
-    choices = [list(_values(axis)) for axis in axes]
+    choices = [list(itertools.islice(_values(axis), MOST_POINTS + 1)) for axis in axes]
+    for axis, values in zip(axes, choices, strict=True):
+        if not values:
+            raise InputError(f"{axis.input_line} names no value, so the grid is empty: give it one, such as data.n=16.")
+    if math.prod(map(len, choices)) > MOST_POINTS:
+        longest = axes[max(range(len(axes)), key=lambda place: len(choices[place]))]
+        raise InputError(
+            f"{shown(longest.input_line)} makes a grid of more than {MOST_POINTS} runs: name fewer values."
+        )
     if any(axis.key_or_group in groups() for axis in axes):
         return [_to_config(_compose([*fixed, *point])) for point in itertools.product(*choices)]
     base = _compose([*fixed, *(values[0] for values in choices)])  # once, since composing takes a while
@@ -97,14 +137,25 @@ def multirun(overrides: list[str], task: Callable[[Config], None]) -> None:
 def describe(overrides: list[str]) -> str:
     """The settings as YAML, under a line for each group that says what it may be."""
     lines = [f"# {name}: {', '.join(names)}" for name, names in groups().items()]
-    return "\n".join([*lines, "", yaml.safe_dump(compose(overrides).to_mapping(), sort_keys=False).rstrip()])
+    config = compose(overrides)
+    tracker = to_mapping(compose_tracker(overrides))
+    settings = {**identity.whole(to_mapping(config)), "tracker": tracker}
+    return "\n".join([*lines, "", yaml.safe_dump(settings, sort_keys=False).rstrip()])
 
 
-def override_evaluation(settings: Mapping[str, Any], overrides: list[str]) -> Config:
+def describe_grid(overrides: list[str]) -> str:
+    """A line for each axis of the grid, and the settings of its first point as `describe` has them."""
+    fixed, axes = _split(overrides)
+    first = [next(_values(axis)) for axis in axes]
+    return "\n".join([*(f"# grid: {axis.input_line}" for axis in axes), describe([*fixed, *first])])
+
+
+def override_evaluation(settings: Mapping[str, Any], overrides: list[str], file: Path | None = None) -> Config:
     """The stored settings of a run with overrides of what may differ when it is measured again: eval, sampler, device.
 
     Raises InputError for any other key: it would be another run.
     """
+    Config.from_stored(settings, file)
     free = ("eval", "sampler", "device", "threads")
     parsed = _parse(overrides)
     for override in parsed:
@@ -112,6 +163,7 @@ def override_evaluation(settings: Mapping[str, Any], overrides: list[str]) -> Co
             raise InputError(
                 f"{override.input_line}: a trained run can be measured under other {', '.join(free)} only."
             )
+    _check_named(settings["eval"], {override.key_or_group for override in parsed})
     wanted: Any = OmegaConf.to_container(_compose(overrides))
     merged = copy.deepcopy(dict(settings))
     for override in sorted(parsed, key=lambda override: "." in override.key_or_group):  # a group before its keys
@@ -121,6 +173,18 @@ def override_evaluation(settings: Mapping[str, Any], overrides: list[str]) -> Co
         else:
             merged[group] = wanted[group]
     return Config.from_stored(merged)
+
+
+def _check_named(measured: Mapping[str, Any], named: set[str]) -> None:
+    """Raise InputError where the stored settings `measured` of eval name code that the user has not `named` anew."""
+    for option in ("quality", "features"):
+        words = measured.get(option) or ()
+        for word in [words] if isinstance(words, str) else words:
+            if "module:" in word and not named & {"eval", f"eval.{option}"}:
+                raise InputError(
+                    f"eval.{option}={word} runs code that the run's own config names: name it again, as "
+                    f"eval.{option}={word}, to have it run."
+                )
 
 
 def groups() -> dict[str, list[str]]:
@@ -135,11 +199,27 @@ def groups() -> dict[str, list[str]]:
 
 
 def _parse(overrides: list[str]) -> list[Override]:
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except HydraException as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"an override cannot be read ({reason}): write key=value, such as data.n=64.") from error
+    parser = OverridesParser.create()
+
+    def read(word: str) -> Override:
+        try:
+            found = parser.parse_override(word)
+            found.value()
+            if not found.key_or_group:
+                raise ValueError("it names no option")
+        except (HydraException, ValueError, RecursionError) as error:
+            key, equals, _ = word.partition("=")
+            named = key.strip() and equals
+            hint = f"quote the value, as in \"{shown(key)}='...'\"" if named else "write key=value, such as data.n=64"
+            raise InputError(f"{shown(word)} cannot be read ({first_line(error, 120)}): {hint}.") from error
+        return found
+
+    if len(overrides) > MOST_WORDS:
+        raise InputError(f"{len(overrides)} overrides are too many: give at most {MOST_WORDS}.")
+    for word in overrides:
+        if len(word) > LONGEST or max(map(word.count, "[{(")) > DEEPEST:
+            raise InputError(f"{shown(word)} is too long or too deep: nothing here takes so much.")
+    parsed = [read(word) for word in quoted_paths(overrides, path_keys(Config))]
     # Hydra takes no null for a group, and no experiment is the default
     return [override for override in parsed if (override.key_or_group, override.value()) != ("experiment", None)]
 
@@ -169,7 +249,7 @@ def _compose(
     chosen = [str(override.input_line) for override in parsed if override.key_or_group in known]
     with _hydra():
         settings = hydra.compose(primary, overrides=chosen)
-        _check_keys(parsed, settings, [*known])
+        _check_keys(parsed, settings, [*known], primary)
         try:
             whole = [str(override.input_line) for override in parsed]
             return hydra.compose(primary, overrides=whole, return_hydra_config=with_hydra)
@@ -178,18 +258,19 @@ def _compose(
             raise InputError(str(cause).splitlines()[0]) from error
 
 
-def _check_keys(parsed: list[Override], settings: DictConfig, group_names: list[str]) -> None:
-    """Every override must name a group or an option that these settings have."""
+def _check_keys(parsed: list[Override], settings: DictConfig, group_names: list[str], verb: str) -> None:
+    """Every override must name a group or an option that these settings of `verb` have."""
     applies = list(_leaves(OmegaConf.to_container(settings), ""))
     for override in parsed:
         name = override.key_or_group
         if name in group_names or name in applies or name.partition(".")[0].partition("/")[0] == "hydra":
             continue
         group = name.partition(".")[0]
-        if group in settings and name in known_keys(Config):
-            raise InputError(f"{name} does not apply to {group}={settings[group][tags(Config)[group]]}: leave it out.")
+        if group in settings and name in known_keys(Config) + known_keys(Tracking):
+            tag = {**tags(Config), **tags(Tracking)}[group]
+            raise InputError(f"{name} does not apply to {group}={settings[group][tag]}: leave it out.")
         near = difflib.get_close_matches(name, [*applies, *group_names], n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else "`diffmem train --cfg` shows them all."
+        hint = f"did you mean {near[0]}?" if near else f"`diffmem {verb} --cfg` shows them all."
         raise InputError(f"{name} is no option: {hint}")
 
 
@@ -203,7 +284,8 @@ def _leaves(settings: Any, prefix: str) -> Iterator[str]:
 
 def _to_config(settings: DictConfig) -> Config:
     """An experiment sets options of its own variants, such as Adam's beta2, which another choice has no use for."""
-    return Config.from_stored(_plain(settings))
+    plain = _plain(settings)
+    return Config.from_stored({name: value for name, value in plain.items() if name != "tracker"})
 
 
 def _plain(settings: DictConfig) -> dict[str, Any]:
@@ -211,7 +293,7 @@ def _plain(settings: DictConfig) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(settings, resolve=True)
     except OmegaConfBaseException as error:
-        raise InputError(str(error).splitlines()[0]) from error
+        raise InputError(f"{error.full_key}: {first_line(error, 120)}: write the value itself.") from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items() if key != "hydra"}
 

@@ -13,7 +13,7 @@ class DiffusionConfig(Variant):
 
     tag: ClassVar[str] = "schedule"
     schedule: ClassVar[str]
-    T: int = option(low=2)
+    T: int = option(low=2, high=100_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +21,15 @@ class LinearDiffusion(DiffusionConfig):
     """beta rises linearly with t."""
 
     schedule: ClassVar[str] = "linear"
-    beta_first: float = option(above=0, high=0.999)  # beta at t = 0
-    beta_last: float = option(above=0, high=0.999)  # beta at t = T - 1
+    beta_first: float = option(low=1e-9, high=0.999)  # beta at t = 0
+    beta_last: float = option(low=1e-9, high=0.999)  # beta at t = T - 1
+
+    def __post_init__(self) -> None:
+        if self.beta_first > self.beta_last:
+            raise InputError(
+                f"diffusion.beta_first={self.beta_first} is more than diffusion.beta_last={self.beta_last}, and noise "
+                "grows with time: swap them."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,22 +41,23 @@ class CosineDiffusion(DiffusionConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerConfig(Variant):
-    """How images are drawn: `calls` network evaluations from pure noise."""
+    """How images are drawn: `calls` network evaluations from pure noise.
+
+    A network that takes labels predicts epsilon(no label) + guidance x (epsilon(label) - epsilon(no label)) (Ho and
+    Salimans 2022, whose w is guidance - 1): 1 is the network as it is, 0 leaves the label out.
+    """
 
     name: ClassVar[str]
-    calls: int = option(low=1)
+    calls: int = option(low=1, high=100_000)
+    guidance: float = option(low=0, high=1000, default=1.0)
+
+    @property
+    def passes(self) -> int:
+        """Images that go through the network for one sample."""
+        return self.calls * (1 if self.guidance in (0.0, 1.0) else 2)
 
     def check_times(self, T: int) -> None:
-        """Raise InputError where `calls` is more than the T diffusion times, or does not divide them evenly."""
-        self._check_count(T)
-        if T % self.calls:
-            fits = next(calls for calls in range(self.calls, 0, -1) if T % calls == 0)
-            raise InputError(
-                f"sampler.calls={self.calls} does not divide diffusion.T={T}, so its times are not evenly spaced: "
-                f"use sampler.calls={fits}."
-            )
-
-    def _check_count(self, T: int) -> None:
+        """Raise InputError where `calls` is more than the T diffusion times."""
         if self.calls > T:
             raise InputError(f"sampler.calls={self.calls} is more than the diffusion.T={T} times there are.")
 
@@ -70,12 +78,9 @@ class DDPMSampler(SamplerConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceSampler(SamplerConfig):
-    """The study's: its times are rounded, so any number of calls will do."""
+    """The study's."""
 
     name: ClassVar[str] = "reference"
-
-    def check_times(self, T: int) -> None:
-        self._check_count(T)
 
 
 Diffusion = LinearDiffusion | CosineDiffusion

@@ -22,8 +22,8 @@ class GridConfig:
     """Steps with a checkpoint: round(first * 10^(j / per_decade)), or the study's own integers."""
 
     kind: str = option(choices=("log", "reference"))
-    per_decade: int = option(low=1)
-    first: int = option(low=1)
+    per_decade: int = option(low=1, high=1000)
+    first: int = option(low=1, high=10**10)
 
     def steps(self, last: int) -> list[int]:
         """From 0 to `last`, both included."""

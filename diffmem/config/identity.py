@@ -9,6 +9,22 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+# The version of the measures that make a row: 2 since quality has a kernel distance and bookends. A run's meta.json
+# says which made its rows (1 where it says nothing). It counts in an evaluation's identity and never in a run's.
+MEASURES = 2
+
+HEARTBEAT_SECONDS = 1.0  # younger than format 1: written where it differs, and never hashed
+# group -> option younger than format 1 -> its default (its dataclass has it too), at which it is not written or hashed
+YOUNGER: dict[str, dict[str, Any]] = {
+    "data": {"augment": None, "deduplicate": None, "order": None, "center": "mean", "labels": False},
+    "model": {"classes": None},
+    "train": {"label_dropout": 0.0, "graph": "auto", "compile": False},
+    "sampler": {"guidance": 1.0},
+    "eval": {"f_mem_width": None, "quality_samples": None, "loss_draws": 1024, "background": None, "features": None},
+    "executor": {"tflops": None},
+}
+EVAL_FREE = ("tile", "keep_samples", "background")  # decide no number of a row
+
 # group -> option -> what is stored where the variant has no such option (null also where every variant has it)
 FORMAT_1: dict[str, dict[str, Any]] = {
     "data": dict.fromkeys(("name", "n", "index", "scale", "root", "size", "channels", "dim", "mu", "sigma")),
@@ -32,10 +48,45 @@ FORMAT_1: dict[str, dict[str, Any]] = {
     "executor": {"name": None, "workers": None, "retries": 1},
 }
 
+# where the files of a data set lie, which is no part of what they hold
+PATHS = ("root", "decoder", "label_file")
+
+
+def whole(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with every option of format 1 and every younger one of their variants, in the order of format 1."""
+    return {name: stored_group(name, value) if name in FORMAT_1 else value for name, value in settings.items()}
+
 
 def stored(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as format 1 writes them: every option of every group, in its order."""
-    return {name: stored_group(name, value) if name in FORMAT_1 else value for name, value in settings.items()}
+    """Settings as format 1 writes them: every option of every group, in its order.
+
+    `train.ema_sigma` is younger: it is written beside the `train.ema=power` that uses it, and nowhere else. So
+    are `heartbeat_seconds` and the options of YOUNGER, which are written where they are not at their default.
+    """
+    if settings.get("heartbeat_seconds") == HEARTBEAT_SECONDS:
+        settings = {name: value for name, value in settings.items() if name != "heartbeat_seconds"}
+    groups = {name: _without_defaults(name, value) for name, value in whole(settings).items()}
+    train = groups.get("train")
+    if train is None or train["ema"] == "power":
+        return groups
+    return {**groups, "train": {name: value for name, value in train.items() if name != "ema_sigma"}}
+
+
+def _without_defaults(group: str, options: Any) -> Any:
+    """`options` of `group` without the young ones that are at their default."""
+    young = YOUNGER.get(group, {})
+    if not young:
+        return options
+    return {name: value for name, value in options.items() if name not in young or value != young[name]}
+
+
+def completed(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`settings` with what `stored` leaves out."""
+    settings = {"heartbeat_seconds": HEARTBEAT_SECONDS, **settings}
+    train = settings.get("train")
+    if not isinstance(train, Mapping) or train.get("ema") == "power":
+        return settings
+    return {**settings, "train": {**train, "ema_sigma": None}}
 
 
 def stored_group(group: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,16 +99,18 @@ def trajectory(settings: Mapping[str, Any], batch: int) -> dict[str, Any]:
 
     `settings` are as stored, `batch` is the number of images in one batch.
     """
-    data = {name: value for name, value in settings["data"].items() if name != "root"}
+    data = {name: value for name, value in settings["data"].items() if name not in PATHS}
     groups = {name: settings[name] for name in ("model", "diffusion", "optimizer", "seed")}
-    train = {name: settings["train"][name] for name in ("precision", "t", "ema")}
+    decisive = ("precision", "t", "label_dropout", "ema", "ema_sigma")
+    train = {name: value for name, value in settings["train"].items() if name in decisive}
     return {"data": data, **groups, "train": {**train, "batch": batch}}
 
 
-def evaluation(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides a row of metrics, given a checkpoint."""
-    measures = {name: value for name, value in settings["eval"].items() if name not in ("tile", "keep_samples")}
-    return {"eval": measures, "sampler": settings["sampler"]}
+def evaluation(settings: Mapping[str, Any], measures: int = MEASURES) -> dict[str, Any]:
+    """What decides a row of metrics, given a checkpoint: settings, and the version of the measures."""
+    chosen = {name: value for name, value in settings["eval"].items() if name not in EVAL_FREE}
+    version = {} if measures == 1 else {"measures": measures}  # version 1 had no number
+    return {"eval": chosen, "sampler": settings["sampler"], **version}
 
 
 def run_id(trajectory: Mapping[str, Any], data_sha256: str) -> str:

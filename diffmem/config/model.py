@@ -2,21 +2,33 @@
 `diffmem.models`.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+from diffmem.arguments import shown
 from diffmem.config.options import Variant, option, variants
 from diffmem.errors import InputError
 
+AUTO = "auto"
+
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig(Variant):
+class ModelConfig(Variant, ABC):
     """Which network. `width` is W, `blocks` the residual blocks: of a level (U-Nets), or in all (resmlp)."""
 
     name: ClassVar[str]
     flat: ClassVar[bool]  # whether it takes points, not images
-    width: int = option(low=1)
-    blocks: int = option(low=1)
+    width: int = option(low=1, high=2**14)
+    blocks: int = option(low=1, high=256)
+
+    @abstractmethod
+    def least_weights(self, d: int) -> int:
+        """Numbers that the network of data of dimension d holds at least: its largest layers."""
+
+    @abstractmethod
+    def least_activations(self, d: int) -> int:
+        """Numbers of one image of dimension d that training keeps at least, for the way back."""
 
     @property
     def has_dropout(self) -> bool:
@@ -28,11 +40,11 @@ class UNetConfig(ModelConfig):
     """Size of a U-Net. Level l has `width * multipliers[l]` channels."""
 
     flat: ClassVar[bool] = False
-    multipliers: tuple[int, ...] = option(low=1)
-    attention: tuple[int, ...] = option(low=1)  # levels with attention, counted from 1
+    multipliers: tuple[int, ...] = option(low=1, high=64, most=10)
+    attention: tuple[int, ...] = option(low=1, high=10, most=10)  # levels with attention, counted from 1
     mid_attention: bool  # attention in the bottleneck
-    heads: int = option(low=1)  # attention heads at the deepest level
-    groups: int = option(low=1)  # of GroupNorm
+    heads: int = option(low=1, high=1024)  # attention heads at the deepest level
+    groups: int = option(low=1, high=1024)  # of GroupNorm
     dropout: float = option(low=0, high=0.99)
 
     def __post_init__(self) -> None:
@@ -66,6 +78,13 @@ class UNetConfig(ModelConfig):
     def has_dropout(self) -> bool:
         return self.dropout > 0
 
+    def least_weights(self, d: int) -> int:
+        # a block has two 3x3 convolutions, of which one at least has the level's channels on both sides; down and up
+        return sum(2 * self.blocks * 9 * (self.width * factor) ** 2 for factor in self.multipliers)
+
+    def least_activations(self, d: int) -> int:
+        return 2 * self.blocks * self.width * self.multipliers[0] * (d // 3)  # d holds one channel, or three
+
     def attended(self) -> dict[int, int]:
         """Level -> channels, of the levels with attention."""
         return {level: self.width * self.multipliers[level - 1] for level in self.attention}
@@ -82,18 +101,34 @@ class UNetConfig(ModelConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class UNetModel(UNetConfig):
-    """diffusers' U-Net: one head width for all levels, the deepest level's channels over `heads`."""
+    """diffusers' U-Net: one head width for all levels, the deepest level's channels over `heads`.
+
+    With `classes` labels it is told one with each image, or that there is none.
+    """
 
     name: ClassVar[str] = "unet"
+    classes: int | str | None = option(low=1, high=10**7, default=None)  # auto: as many as data.labels has
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.classes, str) and self.classes != AUTO:
+            raise InputError(
+                f"model.classes='{shown(self.classes)}' is neither a number of labels, nor {AUTO}, nor null."
+            )
         for level, channels in self.attended().items():
             if channels % self.head_width:
                 raise InputError(
                     f"model.heads={self.heads} makes heads of {self.head_width} channels, which do not divide the "
                     f"{channels} channels of level {level}, named in model.attention: use more heads."
                 )
+
+    @property
+    def embeddings(self) -> int | None:
+        """Rows of the label embedding: one a label, and the last for none; None of a network without labels."""
+        return self.classes + 1 if isinstance(self.classes, int) else None
+
+    def least_weights(self, d: int) -> int:
+        return super().least_weights(d) + 4 * self.width * (self.embeddings or 0)
 
     @property
     def head_width(self) -> int:
@@ -128,6 +163,12 @@ class ResMLPModel(ModelConfig):
 
     name: ClassVar[str] = "resmlp"
     flat: ClassVar[bool] = True
+
+    def least_weights(self, d: int) -> int:
+        return 2 * self.blocks * self.width**2 + 2 * d * self.width
+
+    def least_activations(self, d: int) -> int:
+        return 2 * self.blocks * self.width
 
 
 Model = UNetModel | UNetReferenceModel | ResMLPModel

@@ -8,12 +8,12 @@ Knows nothing of what the options mean. Every message names the option by its do
 
 import dataclasses
 import difflib
-import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
+from diffmem.arguments import SHOWN, check_range, shown
 from diffmem.errors import InputError
 
 T = TypeVar("T")
@@ -39,11 +39,26 @@ def option(
     high: float | None = None,
     above: float | None = None,
     choices: Iterable[object] | None = None,
+    most: int | None = None,
+    path: bool = False,
     default: Any = dataclasses.MISSING,
 ) -> Any:
-    """A field with its allowed range: `low <= value <= high`, `value > above`, or one of `choices`."""
+    """A field with its allowed range: `low <= value <= high`, `value > above`, or one of `choices`.
+
+    A list has `most` items at most, each in that range. `path` says that the word is one, whatever it looks like.
+    """
     metadata = {"low": low, "high": high, "above": above, "choices": tuple(choices) if choices else None}
+    metadata |= {"most": most, "path": path}
     return dataclasses.field(metadata=metadata, default=default)
+
+
+def path_keys(cls: type) -> set[str]:
+    """The options whose word is a path, by their dotted names."""
+    found = set()
+    for name, hint in typing.get_type_hints(cls).items():
+        for group in variants(hint).values() or ([hint] if dataclasses.is_dataclass(hint) else []):
+            found |= {f"{name}.{key}" for key in path_keys(typing.cast(type, group))}
+    return found | {entry.name for entry in dataclasses.fields(typing.cast(Any, cls)) if entry.metadata.get("path")}
 
 
 def known_keys(cls: type, prefix: str = "") -> list[str]:
@@ -90,14 +105,22 @@ def build(
     for name, entry in fields.items():
         key, hint = prefix + name, hints[name]
         if dataclasses.is_dataclass(hint):
-            values[name] = build(typing.cast(type, hint), mapping.get(name) or {}, key + ".")
+            values[name] = build(typing.cast(type, hint), _group(mapping, name, key), key + ".")
         elif table := variants(hint):
-            values[name] = build_variant(table, mapping.get(name) or {}, key, unused=(unused or {}).get(name, {}))
+            values[name] = build_variant(table, _group(mapping, name, key), key, unused=(unused or {}).get(name, {}))
         elif name in mapping:
             values[name] = _check(key, mapping[name], hint, entry.metadata)
         elif entry.default is dataclasses.MISSING:
             raise InputError(f"{key} is missing: give it a value.")
     return cls(**values)
+
+
+def _group(mapping: Mapping[str, Any], name: str, key: str) -> Mapping[str, Any]:
+    """The options of the group `name`, {} where there is none."""
+    group = mapping.get(name)
+    if group is not None and not isinstance(group, Mapping):
+        raise InputError(f"{key}={shown(group)} is a group of options, not a value: set those, such as {key}.name.")
+    return group or {}
 
 
 def build_variant(
@@ -114,7 +137,7 @@ def build_variant(
         if name in own or name not in foreign:
             applies[name] = value
         elif value is not None and value != (unused or {}).get(name):
-            raise InputError(f"{group}.{name}={value} does not apply to {group}={word}: leave it out.")
+            raise InputError(f"{group}.{name}={shown(value)} does not apply to {group}={word}: leave it out.")
     del applies[tag]
     return build(table[word], applies, f"{group}.")
 
@@ -124,7 +147,8 @@ def without_foreign(cls: type, mapping: Mapping[str, Any]) -> dict[str, Any]:
     kept = dict(mapping)
     for name, hint in typing.get_type_hints(cls).items():
         table, group = variants(hint), mapping.get(name)
-        if table and isinstance(group, Mapping) and (chosen := table.get(group.get(tags(cls)[name], ""))):
+        word = group.get(tags(cls)[name]) if table and isinstance(group, Mapping) else None
+        if isinstance(group, Mapping) and isinstance(word, str) and (chosen := table.get(word)):
             foreign = set(_names(table.values())) - set(_names([chosen]))
             kept[name] = {key: value for key, value in group.items() if key not in foreign}
     return kept
@@ -151,11 +175,14 @@ def _names(classes: Iterable[type[Any]]) -> list[str]:
 
 def _check(key: str, value: Any, hint: Any, bounds: Mapping[str, Any]) -> Any:
     """`value` as the type of `hint` and inside its bounds, or InputError."""
-    if typing.get_origin(hint) is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise InputError(f"{key}={value!r} is not a list: write {key}=[1,2].")
-        return tuple(_check(key, item, typing.get_args(hint)[0], bounds) for item in value)
     allowed = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+    lists = [kind for kind in allowed if typing.get_origin(kind) is tuple]
+    if lists and (len(allowed) == 1 or isinstance(value, (list, tuple))):
+        if not isinstance(value, (list, tuple)):
+            raise InputError(f"{key}={shown(value)} is not a list: write {key}=[1,2].")
+        if bounds.get("most") is not None and len(value) > bounds["most"]:
+            raise InputError(f"{key} has {len(value)} items: give at most {bounds['most']}.")
+        return tuple(_check(key, item, typing.get_args(lists[0])[0], bounds) for item in value)
     if value is None and type(None) in allowed:
         return None
     if isinstance(value, int) and not isinstance(value, bool) and float in allowed and int not in allowed:
@@ -170,28 +197,11 @@ def _check(key: str, value: Any, hint: Any, bounds: Mapping[str, Any]) -> Any:
             bool: "true or false",
             type(None): "null",
         }
-        shown = "null" if value is None else repr(value)
-        raise InputError(f"{key}={shown} is not {' or '.join(words[kind] for kind in allowed)}.")
+        words_given = repr(value[:SHOWN]) if isinstance(value, str) else shown(value)
+        raise InputError(f"{key}={words_given} is not {' or '.join(words.get(kind, 'a list') for kind in allowed)}.")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        _check_range(key, value, bounds)
+        check_range(key, value, bounds)
     choices = bounds.get("choices")
     if choices and value not in choices:
-        raise InputError(f"{key}={value} is not one of {', '.join(map(str, choices))}.")
+        raise InputError(f"{key}={shown(value)} is not one of {', '.join(map(str, choices))}.")
     return value
-
-
-def _check_range(key: str, value: float, bounds: Mapping[str, Any]) -> None:
-    low, high, above = bounds.get("low"), bounds.get("high"), bounds.get("above")
-    if not math.isfinite(value):
-        raise InputError(f"{key}={value} is not a finite number.")
-    if (
-        (low is not None and value < low)
-        or (high is not None and value > high)
-        or (above is not None and value <= above)
-    ):
-        limits = [
-            text
-            for bound, text in ((low, f">= {low}"), (above, f"> {above}"), (high, f"<= {high}"))
-            if bound is not None
-        ]
-        raise InputError(f"{key}={value} is out of range: it must be {' and '.join(limits)}.")

@@ -8,16 +8,22 @@ settings find the same directory again, and more steps, other evaluation or anot
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from diffmem.config import identity
+from diffmem.arguments import LARGEST, shown
+from diffmem.config import identity, labels
 from diffmem.config.data import Data
 from diffmem.config.diffusion import Diffusion, Sampler
+from diffmem.config.executor import Executor
 from diffmem.config.grid import GridConfig
-from diffmem.config.model import MODELS, Model, UNetConfig
+from diffmem.config.model import MODELS, Model, UNetConfig, UNetModel
 from diffmem.config.options import Variant, build, option, to_mapping, without_foreign
+from diffmem.definitions import null_rate
 from diffmem.errors import InputError
+
+BLOCK = 500  # samples that are drawn at a time with eval.f_mem_width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +31,9 @@ class OptimizerConfig(Variant):
     """How the weights move."""
 
     name: ClassVar[str]
-    lr: float = option(above=0)
-    weight_decay: float = option(low=0)
-    clip: float | None = option(above=0)  # largest gradient norm; null clips nothing
+    lr: float = option(above=0, high=1e6)
+    weight_decay: float = option(low=0, high=1e6)
+    clip: float | None = option(above=0, high=1e30)  # largest gradient norm; null clips nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +67,28 @@ Optimizer = SGDOptimizer | AdamOptimizer | AdamWOptimizer
 class TrainConfig:
     """The loop. `batch` is cut to n; `batch=full` is full-batch training."""
 
-    steps: int = option(low=1)  # optimizer steps
-    batch: int | str = option(low=1)
-    precision: str = option(choices=("fp32", "bf16"))
-    t: int | None = option(low=1)  # one fixed diffusion time; null draws t uniformly on 1..T-1
-    ema: float | None = option(above=0, high=0.999999)  # decay per step of the averaged weights
+    steps: int = option(low=1, high=10**10)  # optimizer steps
+    batch: int | str = option(low=1, high=10**8)
+    precision: str = option(choices=("fp32", "tf32", "bf16"))  # of training; evaluation is in fp32
+    t: int | None = option(low=1, high=100_000)  # one fixed diffusion time; null draws t uniformly on 1..T-1
+    ema: float | str | None = option(above=0, high=0.999999)  # averaged weights: a decay per step, or power
+    ema_sigma: float | None = option(above=0, high=0.2886)  # width / step of ema=power; 12**-0.5 weighs all alike
+    label_dropout: float = option(low=0, high=0.99, default=0.0)  # share of labels that are left out
     channels_last: bool
-    save_seconds: float = option(above=0)
+    graph: str = option(choices=("auto", "off"), default="auto")  # replay the step as a CUDA graph, where there is CUDA
+    compile: bool = False  # the network, by torch.compile
+    save_seconds: float = option(above=0, high=1e9)
 
     def __post_init__(self) -> None:
         if isinstance(self.batch, str) and self.batch != "full":
-            raise InputError(f"train.batch={self.batch!r} is neither a number of images >= 1 nor the word full.")
+            raise InputError(f"train.batch='{shown(self.batch)}' is neither a number of images >= 1 nor the word full.")
+        if isinstance(self.ema, str) and self.ema != "power":
+            raise InputError(
+                f"train.ema='{shown(self.ema)}' is neither a decay per step, such as 0.999, nor the word power: "
+                "use one of them, or null."
+            )
+        if self.ema == "power" and self.ema_sigma is None:
+            raise InputError("train.ema=power needs the width of its average: set train.ema_sigma, such as 0.1.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,48 +96,55 @@ class StopConfig:
     """End a run `after` checkpoints past the first whose f_mem is above `f_mem`; null trains to the last step."""
 
     f_mem: float | None = option(low=0, high=1)
-    after: int = option(low=0)
+    after: int = option(low=0, high=10**6)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvalConfig:
     """What is measured at a checkpoint."""
 
-    samples: int = option(low=2)  # generated images
-    test_images: int = option(low=2)  # held-out images used for losses (as many training images at most)
-    keep_samples: int = option(low=0)  # generated images written to disk
+    samples: int = option(low=2, high=10**7)  # generated images, at most
+    f_mem_width: float | None = option(
+        above=0, high=1, default=None
+    )  # half-width of f_mem's interval at which enough are drawn
+    quality_samples: int | None = option(
+        low=2, high=10**7, default=None
+    )  # the first samples, that quality is measured on
+    test_images: int = option(
+        low=2, high=10**7
+    )  # held-out images used for losses, and training images: so many at most
+    loss_draws: int = option(
+        low=2, high=10**8, default=1024
+    )  # images times noises behind one loss, each image at least once
+    keep_samples: int = option(low=0, high=10**7)  # generated images written to disk
     weights: str = option(choices=("raw", "ema"))
-    t: tuple[int, ...] = option(low=0)  # diffusion times of the losses
-    k: float = option(above=0, high=1)  # a sample is memorized when d1/d2 < k
-    quality: str  # feature extractor of the Frechet distance
-    bootstrap: int = option(low=0)  # resamples over the samples
-    tile: int = option(low=1)  # images in one network call
+    t: tuple[int, ...] = option(low=0, high=100_000, most=100)  # diffusion times of the losses
+    k: float | str = option(above=0, high=1)  # a sample is memorized when d1/d2 < k; null:RATE calibrates k
+    quality: str | tuple[str, ...] = option(most=100)  # measures of quality
+    bootstrap: int = option(low=0, high=10**6)  # resamples over the samples
+    tile: int = option(low=1, high=10**6)  # images in one network call
+    features: str | None = option(default=None)  # space of f_mem_features; null measures none
+    background: str | None = option(
+        default=None
+    )  # device of a second process that makes the rows; null: the run's own process makes them
 
+    def __post_init__(self) -> None:
+        try:
+            null_rate(self.k)
+        except InputError as error:
+            raise InputError(f"eval.{error}") from error
+        if self.quality_samples is not None and self.quality_samples > self.samples:
+            raise InputError(
+                f"eval.quality_samples={self.quality_samples} is more than eval.samples={self.samples}, which are all "
+                "that are drawn: give fewer, or more eval.samples."
+            )
 
-@dataclass(frozen=True, kw_only=True)
-class ExecutorConfig(Variant):
-    """Where a sweep's runs go."""
-
-    name: ClassVar[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class HereExecutor(ExecutorConfig):
-    """A sweep's runs one after another, in its own process."""
-
-    name: ClassVar[str] = "here"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PoolExecutor(ExecutorConfig):
-    """A sweep's runs in processes of their own."""
-
-    name: ClassVar[str] = "pool"
-    workers: int | None = option(low=1)  # null: as many as cores (one on a GPU)
-    retries: int = option(low=0)  # times a run whose worker died is started again
-
-
-Executor = HereExecutor | PoolExecutor
+    @property
+    def quality_count(self) -> int:
+        """Samples that quality is measured on, the same at every checkpoint."""
+        if self.quality_samples is not None:
+            return self.quality_samples
+        return self.samples if self.f_mem_width is None else min(self.samples, BLOCK)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,11 +161,12 @@ class Config:
     sampler: Sampler
     eval: EvalConfig
     executor: Executor
-    seed: int = option(low=0)
+    seed: int = option(low=0, high=LARGEST)
     device: str  # auto, cpu, mps, cuda, cuda:1, ...
-    threads: int | None = option(low=1)  # CPU threads of a run; null: all (train), one (pool)
+    heartbeat_seconds: float = option(low=1e-3, high=600)  # between a running process's signs of life
+    threads: int | None = option(low=1, high=1024)  # CPU threads; null: one in a pool and for small models, else all
     experiment: str | None
-    out: str | None  # folder of the run directories; null: runs/<experiment>, or runs/train
+    out: str | None = option(path=True)  # folder of the run directories; null: runs/<experiment>, or runs/train
 
     def __post_init__(self) -> None:
         if self.data.flat != self.model.flat:
@@ -159,22 +184,32 @@ class Config:
                     raise InputError(f"{name}={value} is past the last diffusion time {last} (diffusion.T - 1).")
         self.sampler.check_times(self.diffusion.T)
         if self.eval.weights == "ema" and self.train.ema is None:
-            raise InputError("eval.weights=ema needs averaged weights: set train.ema, such as train.ema=0.999.")
+            raise InputError(
+                "eval.weights=ema needs averaged weights: set train.ema=power, or a decay such as train.ema=0.999."
+            )
         if self.stop.f_mem is not None and self.train.t is not None:
             raise InputError(
                 f"stop.f_mem={self.stop.f_mem} needs samples, and a model trained at one fixed train.t={self.train.t} "
                 "cannot sample: leave stop.f_mem=null."
             )
+        labels.check(self.data, self.model, self.train.label_dropout, self.sampler.guidance)
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
         """Build and validate from a nested mapping. Raises InputError for an unknown, missing or bad value."""
-        return build(cls, mapping, unused=identity.FORMAT_1)
+        config = build(cls, identity.completed(mapping), unused=identity.FORMAT_1)
+        return replace(config, model=labels.counted(config.model, config.data))
 
     @classmethod
-    def from_stored(cls, settings: Mapping[str, Any]) -> Self:
-        """The settings in a run's config.yaml. What it says of options that its variants do not have is left out."""
-        return cls.from_mapping(without_foreign(cls, settings))
+    def from_stored(cls, settings: Mapping[str, Any], file: Path | None = None) -> Self:
+        """The settings in a run's config.yaml. What it says of options that its variants do not have is left out.
+
+        An InputError names the `file` they come from, where it is given.
+        """
+        try:
+            return cls.from_mapping(without_foreign(cls, settings))
+        except InputError as error:
+            raise InputError(f"{file}: {error}" if file else str(error)) from error
 
     def to_mapping(self) -> dict[str, Any]:
         """The settings as they are stored: a plain nested dict, the inverse of `from_mapping`."""
@@ -184,6 +219,12 @@ class Config:
     def batch(self) -> int:
         """Images in one training batch: min(B, n), or n where train.batch=full."""
         return self.data.n if isinstance(self.train.batch, str) else min(self.train.batch, self.data.n)
+
+    @property
+    def classes(self) -> int | None:
+        """Labels that the network knows; None where it takes none."""
+        classes = self.model.classes if isinstance(self.model, UNetModel) else None
+        return classes if isinstance(classes, int) else None
 
     @property
     def out_folder(self) -> str:

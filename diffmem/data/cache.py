@@ -17,17 +17,22 @@ from typing import Any
 
 import numpy as np
 
+from diffmem.arguments import path
 from diffmem.data.dataset import content_sha256
 from diffmem.errors import InputError
-from diffmem.files import DamagedWarning, write_bytes
+from diffmem.files import DamagedWarning, check_regular, read_bytes, write_bytes
 
 
 def cache_folder() -> Path:
     """$DIFFMEM_CACHE, else diffmem in $XDG_CACHE_HOME, else in ~/.cache."""
     if own := os.environ.get("DIFFMEM_CACHE"):
-        return Path(own).expanduser()
-    shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared) if shared else Path.home() / ".cache") / "diffmem"
+        return path("DIFFMEM_CACHE", own)
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return path("XDG_CACHE_HOME", shared) / "diffmem"
+    try:
+        return Path.home() / ".cache" / "diffmem"
+    except RuntimeError as error:
+        raise InputError(f"there is no home folder ({error}): set the environment variable DIFFMEM_CACHE.") from error
 
 
 def prepared(
@@ -64,9 +69,22 @@ def prepared(
         ) from error
 
 
+def find(kind: str, sha256: str, item: tuple[int, ...]) -> np.ndarray | None:
+    """An entry of this checksum, of any recipe, whose items have the shape `item`; None where there is none."""
+    for sidecar in sorted((cache_folder() / kind).glob("*.json")):
+        try:
+            about = json.loads(read_bytes(sidecar))
+            if about["sha256"] == sha256 and tuple(about["shape"][1:]) == item:
+                return _read(sidecar.with_suffix(""), tuple(about["shape"]))[0]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # damaged, or being written: it is prepared again when its images are asked for
+    return None
+
+
 def _read(entry: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
     """The stored array, mapped from disk and verified. Raises FileNotFoundError or, where it is damaged, others."""
-    expected = json.loads(entry.with_suffix(".json").read_bytes())["sha256"]
+    expected = json.loads(read_bytes(entry.with_suffix(".json")))["sha256"]
+    check_regular(entry.with_suffix(".npy"))
     stored = np.lib.format.open_memmap(entry.with_suffix(".npy"), mode="r")
     if stored.dtype != np.uint8 or stored.shape != shape:
         raise ValueError(f"it holds {stored.dtype} {stored.shape}, not uint8 {shape}")

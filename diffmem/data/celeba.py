@@ -5,16 +5,15 @@
 pixel of the 32: the study shrinks the shorter side and then cuts the square, here the square is cut and then shrunk.
 """
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from diffmem.config.data import CelebaData
 from diffmem.data.dataset import CHUNK, Dataset, check_shape, content_sha256, held_out_count
 from diffmem.data.image_folder import load_folder
+from diffmem.data.tensor_file import load_tensor
 from diffmem.errors import InputError
 
 SOURCE = "Z. Liu, P. Luo, X. Wang and X. Tang, Deep Learning Face Attributes in the Wild, ICCV 2015"
@@ -50,17 +49,12 @@ def load(cfg: CelebaData) -> Dataset:
 
 def _read_tensor(path: Path) -> np.ndarray:
     """float32 [N, C, H, W] in [0, 1], mapped from disk where the file allows it."""
-    try:
-        # Files of torch < 1.6 are no zip archives and can't be mapped.
-        tensor = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:  # a file that is no tensor, or holds code, makes the unpickler fail in any way
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise InputError(f"{path} can't be read as a tensor ({reason}): give a file that torch.save wrote.") from error
-    if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.dtype != torch.float32:
+    tensor = load_tensor(path)
+    if tensor.dtype != torch.float32:
         raise InputError(f"{path} holds no dense float32 tensor: save images as float32 [N, C, H, W] in [0, 1].")
     if tensor.ndim != 4 or tensor.shape[2] != tensor.shape[3]:
         raise InputError(f"{path} holds shape {tuple(tensor.shape)}: save images as square float32 [N, C, H, W].")
     for chunk in tensor.split(CHUNK):
         if not ((chunk >= 0) & (chunk <= 1)).all():
             raise InputError(f"{path} holds values outside [0, 1]: save pixels in [0, 1], neither centred nor scaled.")
-    return tensor.detach().numpy()
+    return tensor.numpy()

@@ -2,37 +2,59 @@
 
 N images of shape [C, H, W], or points of shape [d]. The last `test_count` of the order are the test split;
 training subset `index` of n images is images [index n, (index + 1) n) of the rest. Model space is
-(pixels - mean) * scale, where mean is one number per channel: over the n training images and all their pixels.
+(pixels - mean) * scale, where mean is one number per channel: over the n training images and all their pixels; scale is
+`data.scale`, of which auto makes the standard deviation of these pixels 1. With `data.center=half` mean is 1/2 and
+scale 2, so that model space is [-1, 1].
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diffmem.config.data import DataConfig, FileData, ImageData
+from diffmem import memory
+from diffmem.config.data import HALF_SCALE, DataConfig, FileData, ImageData
 from diffmem.errors import InputError
+from diffmem.rng import permutation
 
 TEST_COUNT = 2048
 CHUNK = 1024  # images that are touched at once where a whole set is gone through
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    """Copies that were taken out of a set: `pairs` of (place removed, place kept) in the order before."""
+
+    how: str
+    pairs: tuple[tuple[int, int], ...]
+    sha256: str  # of the stored bytes before
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
     """Images as they are stored, [count, *shape] in the fixed order; `read` gives them as pixels.
 
-    A stored value v stands for the pixel v / levels. `sha256` is of the stored bytes in the fixed order.
+    A stored value v stands for the pixel (v - black) / levels. `sha256` is of the stored bytes in the fixed order.
+    `labels` are the classes, int64 [count] from 0, and `classes` their names; None and () where the set has none.
     """
 
     name: str
     stored: np.ndarray
-    levels: int
+    levels: float
     test_count: int
     sha256: str
     source: str
     licence: str
+    left_out: str = ""  # what lay beside the images and is not among them, in words
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    black: float = 0.0
+    removed: Removed | None = None  # the copies that were taken out
+    decoder: Callable[[Tensor], Tensor] | None = None  # makes images [N, c, H', W'] in [0, 1] of stored latents
 
     @property
     def count(self) -> int:
@@ -48,7 +70,22 @@ class Dataset:
 
         Only these are converted, so a set that is mapped from disk costs the memory of what is asked for.
         """
-        images = torch.from_numpy(self.stored[start:stop].astype(np.float32))
+        return self._pixels(self.stored[start:stop])
+
+    def decoded(self, pixels: Tensor) -> Tensor:
+        """What people see: `pixels` [N, C, H, W] clamped to [0, 1], or the images that they are latents of."""
+        if self.decoder is None:
+            return pixels.clamp(0, 1)
+        return self.decoder(pixels * self.levels + self.black)
+
+    def at(self, places: np.ndarray) -> Tensor:
+        """Images at `places` of the fixed order as pixels, [len(places), C, H, W]."""
+        return self._pixels(self.stored[places])
+
+    def _pixels(self, stored: np.ndarray) -> Tensor:
+        images = torch.from_numpy(stored.astype(np.float32))
+        if self.black:
+            images.sub_(self.black)
         return images if self.levels == 1 else images.div_(self.levels)
 
 
@@ -60,6 +97,12 @@ class Split:
     test: Tensor  # [test_count, *shape] float32
     mean: Tensor  # [C, 1, 1] float32; [1] and zero for points
     scale: float
+    decoded: Callable[[Tensor], Tensor] | None = None  # `Dataset.decoded`, of latents that have a decoder
+
+    def to_images(self, x: Tensor) -> Tensor:
+        """What people see of model-space images x [N, C, H, W]: pixels in [0, 1], or what latents decode to."""
+        pixels = self.to_pixels(x)
+        return pixels.clamp(0, 1) if self.decoded is None else self.decoded(pixels)
 
     def to_pixels(self, x: Tensor) -> Tensor:
         """Pixels of model-space images x [..., C, H, W], on the device of x."""
@@ -71,10 +114,43 @@ def split(dataset: Dataset, cfg: DataConfig) -> Split:
     check_subset(dataset, cfg)
     train = dataset.read(cfg.index * cfg.n, (cfg.index + 1) * cfg.n)
     test = dataset.read(dataset.count - dataset.test_count, dataset.count)
-    mean = channel_mean(train)
-    return Split(
-        train=train.sub_(mean).mul_(cfg.scale), test=test.sub_(mean).mul_(cfg.scale), mean=mean, scale=cfg.scale
-    )
+    mean = half_of(train) if cfg.halved else channel_mean(train)
+    train, test = train.sub_(mean), test.sub_(mean)
+    scale = scale_of(train, cfg)
+    decoded = None if dataset.decoder is None else dataset.decoded
+    return Split(train=train.mul_(scale), test=test.mul_(scale), mean=mean, scale=scale, decoded=decoded)
+
+
+def scale_of(centred: Tensor, cfg: DataConfig) -> float:
+    """The factor of model space: `cfg.scale`, or for auto 1 / standard deviation of the `centred` images [N, ...].
+
+    Raises InputError where these are all the same pixel.
+    """
+    if cfg.halved:
+        return HALF_SCALE
+    if not isinstance(cfg.scale, str):
+        return cfg.scale
+    variance = sum(float(part.double().square().sum()) for part in centred.split(CHUNK)) / centred.numel()
+    if not variance > 0:
+        raise InputError(
+            f"data.scale=auto is 1 over the standard deviation of the training pixels, and all of the {len(centred)} "
+            f"training images of {cfg.name} are one flat colour: look at the images, or set data.scale=1."
+        )
+    return variance**-0.5
+
+
+def taken(dataset: Dataset, places: np.ndarray) -> Dataset:
+    """The images at `places`, in that order, as a data set. Raises InputError where memory has no room for them."""
+    needed = float(len(places)) * dataset.stored[:1].nbytes
+    memory.check(needed, f"data={dataset.name}", f"for {len(places)} images in another order than they lie on disk")
+    stored = dataset.stored[places]
+    labels = None if dataset.labels is None else dataset.labels[places]
+    return replace(dataset, stored=stored, labels=labels, sha256=content_sha256(stored))
+
+
+def shuffled(dataset: Dataset) -> Dataset:
+    """`dataset` in another order, which is always the same."""
+    return taken(dataset, permutation(dataset.count, "data order", dataset.name))
 
 
 def outside_test(dataset: Dataset, limit: int) -> Tensor:
@@ -90,6 +166,11 @@ def channel_mean(images: Tensor) -> Tensor:
     return (total / (images.numel() / images.shape[1])).float()[:, None, None]
 
 
+def half_of(images: Tensor) -> Tensor:
+    """1/2 in each channel of images [N, C, H, W]: [C, 1, 1]."""
+    return torch.full((images.shape[1], 1, 1), 0.5)
+
+
 def check_subset(dataset: Dataset, cfg: DataConfig) -> None:
     """Raises InputError where subset `cfg.index` of `cfg.n` images would reach into the test split."""
     free = dataset.count - dataset.test_count
@@ -103,6 +184,17 @@ def check_subset(dataset: Dataset, cfg: DataConfig) -> None:
         f"data.n={cfg.n} with data.index={cfg.index} ends at image {(cfg.index + 1) * cfg.n}, and {cfg.name} has "
         f"{free} images outside its test split of {dataset.test_count}: use {', or '.join(fixes)}."
     )
+
+
+def check_same_data(dataset: Dataset, trained_on: str | None, run: Path) -> None:
+    """Raises InputError where `dataset` is not the one of checksum `trained_on` that `run` was trained on."""
+    if trained_on is None:
+        raise InputError(f"{run} does not say what data it was trained on: its meta.json lacks their checksum.")
+    if dataset.sha256 != trained_on:
+        raise InputError(
+            f"data={dataset.name} is not what {run} was trained on (its checksum differs): put the data back as they "
+            "were."
+        )
 
 
 def held_out_count(cfg: FileData, count: int) -> int:

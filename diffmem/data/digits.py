@@ -1,6 +1,6 @@
 """8x8 handwritten digits of the UCI repository: 1,797 gray images that lie beside this file, no download.
 
-`digits.npz` holds `images`, uint8 [1797, 8, 8], ink counted from 0 to 16, as scikit-learn ships them.
+`digits.npz` holds `images`, uint8 [1797, 8, 8], ink counted from 0 to 16, and `labels`, as scikit-learn ships them.
 """
 
 from importlib import resources
@@ -19,8 +19,9 @@ def load(cfg: DigitsData) -> Dataset:
     """All digits as [1797, 1, 8, 8]. Raises InputError for another data.size or data.channels."""
     check_shape(cfg, (1, 8, 8))
     with resources.files("diffmem.data").joinpath("digits.npz").open("rb") as file:
-        images = np.load(file)["images"][:, None]
-    stored = images[permutation(len(images), "data order", cfg.name)]
+        bundled = dict(np.load(file))
+    order = permutation(len(bundled["images"]), "data order", cfg.name)
+    stored = bundled["images"][order, None]
     return Dataset(
         name=cfg.name,
         stored=stored,
@@ -30,4 +31,6 @@ def load(cfg: DigitsData) -> Dataset:
         source="E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning "
         "Repository, 1998 (its test part, as scikit-learn ships it)",
         licence="CC BY 4.0",
+        labels=bundled["labels"][order].astype(np.int64),
+        classes=tuple("0123456789"),
     )

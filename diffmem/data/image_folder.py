@@ -1,4 +1,4 @@
-"""Any folder of JPEG and PNG images, nested folders too: square, gray or RGB, in natural order of their names.
+"""Any folder of images, nested folders too: square, gray or RGB, in natural order of their names.
 
 Prepared once (`decode.py` says how) into a checksummed cache that is mapped from disk, so neither a second run nor
 a large folder costs decoding or memory. The key is the folder, its listing (names, sizes, mtimes) and the recipe.
@@ -16,10 +16,11 @@ import numpy as np
 
 from diffmem.config.data import FileData, ImageFolderData
 from diffmem.data import decode
-from diffmem.data.cache import prepared
-from diffmem.data.dataset import Dataset, held_out_count
+from diffmem.data.cache import find, prepared
+from diffmem.data.dataset import Dataset, held_out_count, shuffled
 from diffmem.errors import InputError
 
+KIND = "image_folder"  # of an entry of the cache
 BLOCK = 64  # images that one thread decodes at a time
 log = logging.getLogger(__name__)
 
@@ -31,16 +32,31 @@ def load(cfg: ImageFolderData) -> Dataset:
     missing, empty or unreadable folder, and for an image that can't be decoded.
     """
     if cfg.root is None:
-        raise InputError("data.root=null: set data.root to a folder of JPEG or PNG images.")
-    return load_folder(
+        raise InputError(f"data.root=null: set data.root to a folder of {decode.NAMES} images.")
+    dataset = load_folder(
         cfg, Path(cfg.root), source=f"images in {cfg.root}", licence="the user's own images: theirs to say"
+    )
+    return shuffled(dataset) if cfg.order == "shuffled" else dataset
+
+
+def kept(cfg: FileData, sha256: str | None) -> Dataset | None:
+    """The images of this checksum as they were prepared on this machine, whatever has become of their folder."""
+    stored = None if sha256 is None else find(KIND, sha256, (cfg.channels, cfg.size, cfg.size))
+    if stored is None or sha256 is None:
+        return None
+    count = held_out_count(cfg, len(stored))
+    return Dataset(
+        name=cfg.name, stored=stored, levels=255, test_count=count, sha256=sha256, source=str(cfg.root), licence=""
     )
 
 
-def load_folder(cfg: FileData, root: Path, *, source: str, licence: str) -> Dataset:
-    """The folder `root` as a data set with this provenance."""
+def load_folder(
+    cfg: FileData, root: Path, *, source: str, licence: str, suffixes: tuple[str, ...] = decode.SUFFIXES
+) -> Dataset:
+    """The folder `root` as a data set with this provenance, of its images whose names end in `suffixes`."""
     size, channels = cfg.size, cfg.channels
-    listing = decode.list_images(root)
+    listing, left_out = decode.list_images(root)
+    listing = [entry for entry in listing if entry[0].lower().endswith(suffixes)]
     names = [name for name, _, _ in listing]
     shape = (len(names), channels, size, size)
     recipe = {
@@ -51,7 +67,8 @@ def load_folder(cfg: FileData, root: Path, *, source: str, licence: str) -> Data
         "how": decode.RECIPE,
     }
     test_count = held_out_count(cfg, len(names))
-    stored, sha256 = prepared("image_folder", recipe, shape, lambda: _decode_all(root, names, size, channels))
+    labels, classes = folder_classes(names)
+    stored, sha256 = prepared(KIND, recipe, shape, lambda: _decode_all(root, names, size, channels))
     return Dataset(
         name=cfg.name,
         stored=stored,
@@ -60,7 +77,23 @@ def load_folder(cfg: FileData, root: Path, *, source: str, licence: str) -> Data
         sha256=sha256,
         source=source,
         licence=licence,
+        left_out=left_out,
+        labels=labels,
+        classes=classes,
     )
+
+
+def folder_classes(names: list[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """The class of each image is the first folder of its relative name: int64 [N], and the folders in natural order.
+
+    (None, ()) unless every image lies in a folder and there are two folders or more.
+    """
+    folders = [name.partition("/")[0] if "/" in name else "" for name in names]
+    classes = sorted(set(folders), key=decode.natural_key)
+    if len(classes) < 2 or "" in classes:
+        return None, ()
+    place = {folder: label for label, folder in enumerate(classes)}
+    return np.array([place[folder] for folder in folders]), tuple(classes)
 
 
 def _decode_all(root: Path, names: list[str], size: int, channels: int) -> Iterator[np.ndarray]:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffmem import memory
 from diffmem.config.data import MixtureData
 from diffmem.data.dataset import TEST_COUNT, Dataset, content_sha256
 from diffmem.rng import normal
@@ -24,7 +25,9 @@ TRAIN_COUNT = 65536
 
 def load(cfg: MixtureData) -> Dataset:
     """The mixture's points, [65536 + 2048, d]."""
-    stored = draw(TRAIN_COUNT + TEST_COUNT, cfg.dim, cfg.mu, cfg.sigma)
+    count = TRAIN_COUNT + TEST_COUNT
+    memory.check(4.0 * count * cfg.dim, f"data.dim={cfg.dim}", f"for its {count} points")
+    stored = draw(count, cfg.dim, cfg.mu, cfg.sigma)
     return Dataset(
         name=cfg.name,
         stored=stored,
@@ -33,6 +36,8 @@ def load(cfg: MixtureData) -> Dataset:
         sha256=content_sha256(stored),
         source=f"drawn here: two Gaussians in {cfg.dim} dimensions, mu={cfg.mu}, sigma={cfg.sigma}",
         licence="none needed",
+        labels=np.arange(count) % 2,
+        classes=("+mu", "-mu"),
     )
 
 

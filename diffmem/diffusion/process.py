@@ -13,7 +13,8 @@ from torch import Tensor
 
 from diffmem.config.diffusion import DiffusionConfig, LinearDiffusion
 
-Denoiser = Callable[[Tensor, Tensor], Tensor]  # (x [B, ...], t [B]) -> epsilon [B, ...]
+# (x [B, ...], t [B]) -> epsilon [B, ...]; of a network that takes labels also (x, t, labels [B])
+Denoiser = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,10 @@ class Process:
         alpha_bar = self.alpha_bar[t].view(-1, *[1] * (like.ndim - 1))
         return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
 
-    def noise(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-        """x_t of images `x0` [B, ...] and noise `eps` of the same shape."""
+    def noise(self, x0: Tensor, eps: Tensor, t: Tensor, out: Tensor | None = None) -> Tensor:
+        """x_t of images `x0` [B, ...] and noise `eps` of the same shape; in `out`, where it is given."""
         signal, sigma = self.coefficients(t, x0)
-        return signal * x0 + sigma * eps
+        return torch.add(signal * x0, sigma * eps, out=out)
 
     def x0(self, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """The clean image that `eps` implies."""

@@ -1,40 +1,26 @@
-"""One run after another, in this process."""
-
-from concurrent.futures import Future
+"""One run after another, in this process: by whoever closes the executor."""
 
 from diffmem.config.settings import Config
-from diffmem.training.plan import plan
+from diffmem.executors.slots import Slots
+from diffmem.training.plan import Plan
 from diffmem.training.session import Outcome, execute
 from diffmem.training.signals import Interrupted
 
 
-class Here:
-    """`submit` returns when the run is over. After an interrupt nothing more is started."""
+class _ThisProcess:
+    def live(self, planned: Plan, place: object) -> Outcome:
+        outcome = execute(planned)
+        if outcome.status == "interrupted":
+            raise Interrupted  # who asked this process to leave meant the sweep, not this run alone
+        return outcome
 
-    capacity = 1
-
-    def __init__(self) -> None:
-        self._left = False
-
-    def submit(self, config: Config) -> Future[Outcome]:
-        future: Future[Outcome] = Future()
-        if self._left:
-            future.cancel()
-            return future
-        try:
-            outcome = execute(plan(config))
-            self._left = outcome.status == "interrupted"
-            future.set_result(outcome)
-        except Interrupted:
-            self._left = True
-            future.cancel()
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    def close(self, *, cancel: bool = False) -> None:
-        self._left = self._left or cancel
+    def leave(self) -> None:
+        """The run that was under way has left already: it was interrupted where it stood."""
 
 
-def start(config: Config) -> Here:
-    return Here()
+def start(config: Config) -> Slots:
+    return Slots(_ThisProcess(), capacity=1, retries=0, threads=False)
+
+
+def width(config: Config) -> tuple[int, int]:
+    return 1, 1

@@ -4,19 +4,24 @@ Small models run fastest so: two processes of one thread beat one of two. Proces
 loaded, so a run starts at once. A worker that is killed takes nobody with it: its run is started again and resumes.
 """
 
+import contextlib
 import os
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from concurrent.futures import Future
 from dataclasses import replace
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from signal import SIGTERM
+from signal import SIG_BLOCK, SIGINT, SIGTERM, pthread_sigmask
 
-from diffmem.config.settings import Config, PoolExecutor
-from diffmem.training.machine import resolve_device
-from diffmem.training.plan import plan
-from diffmem.training.session import Outcome, execute
+from diffmem.config.executor import PoolExecutor
+from diffmem.config.settings import Config
+from diffmem.executors.base import work
+from diffmem.executors.slots import Slots
+from diffmem.training import machine
+from diffmem.training.plan import Plan
+from diffmem.training.session import Outcome
 
 # what a run imports, seconds in all: the server has it loaded before it forks
 PRELOAD = [
@@ -24,63 +29,29 @@ PRELOAD = [
     "diffusers.models.unets.unet_2d",
     "diffusers.schedulers.scheduling_ddim",
 ]
-LEAVE_SECONDS = 5.0  # a worker asked to leave is killed after this
+GRACE_SECONDS = 5.0  # workers asked to leave are killed after this
 
 
-class WorkerDied(RuntimeError):
-    """A worker process ended without an outcome, more often than it may be started again."""
+class _Processes:
+    """A process for each worker, which answers through a pipe with its outcome or its error."""
 
-
-class Pool:
-    """Runs in processes of their own. `close(cancel=True)` leaves within seconds, each run at a resume point."""
-
-    def __init__(self, workers: int, retries: int) -> None:
-        self.capacity = workers
-        self._retries = retries
+    def __init__(self) -> None:
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(PRELOAD)
-        self._threads = ThreadPoolExecutor(workers)
         self._running: set[BaseProcess] = set()
+        self._waiting: set[Future[bool]] = set()  # for a process to be started
         self._guard = threading.Lock()
-        self._cancelled = False
+        self._leaving = False
 
-    def submit(self, config: Config) -> Future[Outcome]:
-        config = config if config.threads else replace(config, threads=1)
-        return self._threads.submit(self._run, config)
-
-    def close(self, *, cancel: bool = False) -> None:
-        if cancel:
-            with self._guard:
-                self._cancelled = True
-                running = list(self._running)
-            for process in running:
-                process.terminate()
-            for process in running:
-                process.join(LEAVE_SECONDS)
-                process.kill()
-        self._threads.shutdown(wait=True, cancel_futures=cancel)
-
-    def _run(self, config: Config) -> Outcome:
-        for _ in range(self._retries + 1):
-            outcome = self._run_once(config)
-            if outcome is not None:
-                return outcome
-            if self._cancelled:
-                return Outcome("interrupted", "it was stopped: the same command goes on")
-        raise WorkerDied(f"its worker died {self._retries + 1} times (out of memory?)")
-
-    def _run_once(self, config: Config) -> Outcome | None:
-        """The run's outcome, or None where its process died without one."""
+    def live(self, planned: Plan, place: object) -> Outcome | None:
+        config = planned.config if planned.config.threads else replace(planned.config, threads=1)
         receiver, sender = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_work, args=(config, sender), name=f"run n={config.data.n}")
-        with self._guard:
-            if self._cancelled:
-                return None
-            process.start()
-            self._running.add(process)
+        process = self._context.Process(target=_work, args=(config, sender), name=planned.run.name)
+        if not self._started(process):
+            return None
         sender.close()
         try:
-            result = receiver.recv()
+            result: Outcome | Exception | None = receiver.recv()
         except EOFError:
             result = None
         process.join()
@@ -90,14 +61,61 @@ class Pool:
             raise result
         return result
 
+    def _started(self, process: BaseProcess) -> bool:
+        """Whether `process` was started before all were asked to leave: the server answers when it has torch loaded."""
+        answer: Future[bool] = Future()
+        with self._guard:
+            self._waiting.add(answer)
+        threading.Thread(target=self._start, args=(process, answer), daemon=True).start()
+        return answer.result()
+
+    def _start(self, process: BaseProcess, answer: Future[bool]) -> None:
+        resource_tracker.ensure_running()  # first, since it unblocks what is blocked before the server starts
+        pthread_sigmask(SIG_BLOCK, {SIGINT})  # of this thread, and so of the server: Ctrl-C is for the sweep alone
+        failure: Exception | None = None
+        try:
+            if not self._leaving:
+                process.start()
+        except Exception as error:
+            failure = error
+        with self._guard:
+            self._waiting.discard(answer)
+            started = process.pid is not None
+            if started and self._leaving:
+                process.terminate()
+            elif started:
+                self._running.add(process)
+            if failure is not None and not answer.done():
+                answer.set_exception(failure)
+            elif not answer.done():
+                answer.set_result(started and not self._leaving)
+
+    def leave(self) -> None:
+        with self._guard:
+            self._leaving = True
+            running = list(self._running)
+            for answer in self._waiting:
+                answer.set_result(False)
+            self._waiting.clear()
+        for process in running:
+            process.terminate()
+        last = time.monotonic() + GRACE_SECONDS
+        for process in running:
+            process.join(max(last - time.monotonic(), 0))
+            process.kill()
+
 
 def _work(config: Config, sender: Connection) -> None:
     """The body of a worker process."""
+    os.setsid()  # Ctrl-C is for the sweep, which asks its workers to leave
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    result: Outcome | Exception
     try:
-        sender.send(execute(plan(config)))
+        result = work(config)
     except Exception as error:
-        sender.send(error)
+        result = error
+    with contextlib.suppress(BrokenPipeError):  # the sweep was killed: the run's directory says how it ended
+        sender.send(result)
 
 
 def _leave_with_parent() -> None:
@@ -108,14 +126,17 @@ def _leave_with_parent() -> None:
     os.kill(os.getpid(), SIGTERM)
 
 
-def start(config: Config) -> Pool:
+def start(config: Config) -> Slots:
+    return Slots(_Processes(), width(config)[0], _options(config).retries)
+
+
+def width(config: Config) -> tuple[int, int]:
     """As many workers as are asked for, else as there are cores (one on a GPU)."""
+    default = 1 if machine.resolve_device(config.device).type != "cpu" else machine.cores()
+    return (_options(config).workers or default,) * 2
+
+
+def _options(config: Config) -> PoolExecutor:
     options = config.executor
     assert isinstance(options, PoolExecutor)
-    return Pool(options.workers or _default_workers(config), options.retries)
-
-
-def _default_workers(config: Config) -> int:
-    if resolve_device(config.device).type != "cpu":
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return options

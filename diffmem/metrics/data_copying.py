@@ -3,8 +3,8 @@
 In each cell of a partition: Z_U = (U - m n / 2) / sqrt(m n (m + n + 1) / 12), where U counts the pairs (sample,
 held-out image) in which the sample is farther from the cell's training images (half a pair where they tie), m samples
 and n held-out images. C_T is the mean of Z_U weighted by the share of held-out images in each cell, over the cells that
-hold more than a share tau of the samples. About 0 for fresh samples. Direction: lower = more memorized; far below 0
-(-3, say) is data copying, far above 0 is underfitting.
+hold at least a share tau = 20 / m of the samples (all of them, where m < 20). About 0 for fresh samples. Direction:
+lower = more memorized; far below 0 (-3, say) is data copying, far above 0 is underfitting.
 Source: Meehan, Chaudhuri and Dasgupta 2020, "A non-parametric test to detect data-copying in generative models",
 sections 3 and 4.
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from diffmem.metrics.nearest_k import nearest_k
 
 CELLS = 3
-LEAST_SAMPLES = 20  # tau = 20 / m
+LEAST_SAMPLES = 20  # tau m
 
 
 def data_copying(samples: Tensor, heldout: Tensor, train: Tensor, *, cells: int = CELLS, seed: int = 0) -> float:

@@ -13,8 +13,10 @@ Bonnaire et al. 2025, arXiv 2505.17638.
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from diffmem import arguments
 from diffmem.definitions import K
 from diffmem.errors import InputError
 from diffmem.metrics.nearest_k import nearest_k
@@ -38,6 +40,7 @@ class MemorizedFraction:
 
 def gap_ratio(d1: Tensor, d2: Tensor) -> Tensor:
     """ratio = d1/d2 [M], in [0, 1]. Raises InputError for empty, negative, unordered or non-finite distances."""
+    d1, d2 = (torch.as_tensor(arguments.array(name, value)) for name, value in (("d1", d1), ("d2", d2)))
     if d1.shape != d2.shape or d1.dim() != 1 or len(d1) == 0:
         raise InputError(f"d1 {tuple(d1.shape)} and d2 {tuple(d2.shape)} must be two vectors of one length, not empty.")
     if not bool((d1.isfinite() & d2.isfinite() & (d1 >= 0) & (d1 <= d2) & (d2 > 0)).all()):
@@ -50,8 +53,7 @@ def memorized_fraction(d1: Tensor, d2: Tensor, k: float = K) -> MemorizedFractio
 
     d1, d2: [M]. Raises InputError for k outside (0, 1] and as `gap_ratio` does.
     """
-    if not 0 < k <= 1:
-        raise InputError(f"k={k} is out of range: a sample is memorized when d1/d2 < k, with 0 < k <= 1.")
+    k = arguments.number("k", k, above=0, high=1)
     ratio = gap_ratio(d1, d2)
     count, total = int((ratio < k).sum()), len(ratio)
     return MemorizedFraction(count, total, count / total, *intervals.wilson(count, total))
@@ -60,10 +62,12 @@ def memorized_fraction(d1: Tensor, d2: Tensor, k: float = K) -> MemorizedFractio
 def summarize(nearest: NearestTwo, k: float = K, bootstrap: int = 1000, seed: int = 0) -> dict[str, float]:
     """The columns of a row that come from the samples.
 
-    f_mem at threshold `k` with its count and intervals (Wilson; a seeded bootstrap of `bootstrap` resamples, left
-    out at 0), f_mem at the thresholds THRESHOLDS, and QUANTILES of d1 (units of the images) and of the ratio.
+    f_mem at threshold `k` with its count and Wilson interval, which is the one to decide by; the percentiles of
+    `bootstrap` seeded resamples (left out at 0), which have no width at a count of 0 and cover too rarely where few
+    samples are memorized; f_mem at the thresholds THRESHOLDS, and QUANTILES of d1 (units of the images) and of the
+    ratio.
     """
-    columns = _fraction_columns("f_mem", memorized_fraction(nearest.d1, nearest.d2, k))
+    columns = fraction_columns("f_mem", memorized_fraction(nearest.d1, nearest.d2, k))
     if bootstrap:
         count, total = int(columns["f_mem_count"]), int(columns["f_mem_total"])
         low, high = intervals.bootstrap_fraction(count, total, resamples=bootstrap, seed=seed)
@@ -78,7 +82,13 @@ def summarize(nearest: NearestTwo, k: float = K, bootstrap: int = 1000, seed: in
 
 def null_columns(heldout: NearestTwo, k: float = K) -> dict[str, float]:
     """The null of f_mem: the same measure on held-out real images against the same training set."""
-    return _fraction_columns("f_mem_null", memorized_fraction(heldout.d1, heldout.d2, k))
+    return fraction_columns("f_mem_null", memorized_fraction(heldout.d1, heldout.d2, k))
+
+
+def decoded_columns(nearest: NearestTwo, heldout: NearestTwo, k: float) -> dict[str, float]:
+    """f_mem of latents where they are seen, in the pixels that they decode to, with its null: f_mem_decoded."""
+    columns = fraction_columns("f_mem_decoded", memorized_fraction(nearest.d1, nearest.d2, k))
+    return columns | fraction_columns("f_mem_decoded_null", memorized_fraction(heldout.d1, heldout.d2, k))
 
 
 def leave_one_out(index: TrainingIndex, limit: int = 2048) -> NearestTwo:
@@ -97,7 +107,8 @@ def leave_one_out(index: TrainingIndex, limit: int = 2048) -> NearestTwo:
     return NearestTwo(distance[:, 1].clone(), distance[:, 2].clone(), place[:, 1].clone(), place[:, 2].clone())
 
 
-def _fraction_columns(name: str, fraction: MemorizedFraction) -> dict[str, float]:
+def fraction_columns(name: str, fraction: MemorizedFraction) -> dict[str, float]:
+    """A share as columns: `name` with its count, total and interval."""
     return {
         name: fraction.value,
         f"{name}_count": fraction.count,

@@ -13,8 +13,7 @@ from diffmem.diffusion.process import Denoiser, Process
 from diffmem.metrics.authenticity import auth_pct
 from diffmem.metrics.calibrated_l2 import calibrated_l2
 from diffmem.metrics.data_copying import data_copying
-from diffmem.metrics.features.gap import feature_nearest
-from diffmem.metrics.features.pca import Projection
+from diffmem.metrics.features.gap import FeatureIndex
 from diffmem.metrics.memorization import gap_ratio, memorized_fraction
 from diffmem.metrics.psnr import psnr
 from diffmem.metrics.score import empirical_score_distance
@@ -26,11 +25,16 @@ LIMIT = 512
 
 MEASURES = {
     "f_mem": Measure("share of samples with d1/d2 < k", 1, "Yoon et al. 2023; Bonnaire et al. 2025"),
+    "p_train": Measure(
+        "share of samples closer to the training images than to as many held-out ones", 1, "this project"
+    ),
     "gap_ratio": Measure("mean d1/d2", -1, "Yoon et al. 2023"),
     "auth_pct": Measure("AuthPct: percent of authentic samples", -1, "Alaa et al. 2022"),
     "calibrated_l2": Measure("mean calibrated l2 distance to the nearest of 50", -1, "Carlini et al. 2023"),
     "c_t": Measure("C_T: rank test against held-out images", -1, "Meehan et al. 2020"),
-    "f_mem_features": Measure("f_mem in principal components", 1, "Yoon et al. 2023; Somepalli et al. 2023"),
+    "f_mem_features": Measure(
+        "f_mem in features, by default principal components", 1, "Yoon et al. 2023; Somepalli et al. 2023"
+    ),
     "psnr_gap": Measure(
         "denoising PSNR, training minus held-out images, mean over noise levels, dB", 1, "Kadkhodaie et al. 2024"
     ),
@@ -45,17 +49,21 @@ def of_samples(
     nearest: NearestTwo,
     index: TrainingIndex,
     heldout: Tensor | None,
-    project: Projection,
+    features: FeatureIndex,
     k: float,
+    k_features: float | None = None,
 ) -> dict[str, float]:
-    """Measures of `samples` [M, ...] whose nearest training images are `nearest`. C_T needs `heldout` [N, ...]."""
-    features = feature_nearest(samples, index, project)
+    """Measures of `samples` [M, ...] whose nearest training images are `nearest`. C_T needs `heldout` [N, ...].
+
+    `k_features` is the threshold in `features`, by default `k` too.
+    """
+    near = features.nearest_two(samples)
     values = {
         "f_mem": memorized_fraction(nearest.d1, nearest.d2, k).value,
         "gap_ratio": float(gap_ratio(nearest.d1, nearest.d2).mean()),
         "auth_pct": auth_pct(nearest, index),
         "calibrated_l2": float(calibrated_l2(samples, index).mean()),
-        "f_mem_features": memorized_fraction(features.d1, features.d2, k).value,
+        "f_mem_features": memorized_fraction(near.d1, near.d2, k if k_features is None else k_features).value,
     }
     if heldout is not None:
         values["c_t"] = data_copying(samples, heldout, index.rows(index.distinct))

@@ -18,7 +18,7 @@ from torch import Tensor
 from diffmem.data import mixture
 from diffmem.diffusion.empirical import EmpiricalDenoiser
 from diffmem.diffusion.process import Denoiser, Process
-from diffmem.metrics.losses import evaluating, noise_pairs
+from diffmem.metrics.losses import DRAWS, evaluating, noise_pairs
 
 
 def score_errors(
@@ -32,12 +32,13 @@ def score_errors(
     scale: float = 1.0,
     t: tuple[int, ...],
     tile: int = 512,
+    draws: int = DRAWS,
 ) -> dict[str, float]:
     """Score distances at each diffusion time in `t`, as columns of a row.
 
     `train` [n, d] and `heldout` [N, d] are in model space, which is the mixture of means +-`mu` and deviation
-    `sigma` times `scale`. Returns for each t: `score_pop_t<t>` = E|s_theta - s_pop|, `score_emp_t<t>` =
-    E|s_theta - s_emp|, `score_gap_t<t>` = E|s_pop - s_emp|, `R_t<t>` and `R2_t<t>`.
+    `sigma` times `scale`; `draws` as of the losses. Returns for each t: `score_pop_t<t>` = E|s_theta - s_pop|,
+    `score_emp_t<t>` = E|s_theta - s_emp|, `score_gap_t<t>` = E|s_pop - s_emp|, `R_t<t>` and `R2_t<t>`.
     """
     empirical = EmpiricalDenoiser(train, process)
     columns: dict[str, float] = {}
@@ -45,7 +46,7 @@ def score_errors(
         for time in t:
             alpha_bar = float(process.alpha_bar[time])
             sums, count = torch.zeros(3, dtype=torch.float64), 0
-            for x0, eps in noise_pairs(process, heldout, time, tile):
+            for x0, eps in noise_pairs(process, heldout, time, tile, draws):
                 times = torch.full((len(x0),), time, device=x0.device)
                 x = process.noise(x0, eps, times)
                 learned = process.score(model(x, times).float(), times).cpu().double()

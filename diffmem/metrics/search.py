@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffmem import arguments
 from diffmem.errors import InputError
 
 ImageArray = Tensor | np.ndarray  # [count, ...]; an array may be a memory map
@@ -53,7 +54,8 @@ class TrainingIndex:
     """
 
     def __init__(self, train: ImageArray, *, tile: int | None = None, device: torch.device | str | None = None) -> None:
-        _check_not_empty(train, "training images")
+        _check_not_empty(arguments.array("train", train), "training images")
+        tile = None if tile is None else arguments.whole("tile", tile, low=1)
         self.train = train
         self.shape = tuple(train.shape[1:])
         self.device = _float64_device(device if device is not None else _device_of(train))
@@ -76,6 +78,10 @@ class TrainingIndex:
         """The training images at `places` (int64 [T]) as float32 or float64 rows [T, d], which hold them exactly."""
         return take(self.train, places)
 
+    def views(self, points: Tensor) -> list[Tensor]:
+        """What is compared with the training images in the place of rows [S, d]: these alone."""
+        return [points]
+
     @torch.no_grad()
     def nearest_two(self, samples: ImageArray) -> NearestTwo:
         """The two nearest distinct training images of each sample [M, ...], as a float64 brute force finds them.
@@ -83,7 +89,7 @@ class TrainingIndex:
         Equal distances go to the lowest index. Returns CPU tensors; distances are in the units of the images.
         Raises InputError for no samples, NaN or infinite samples, and a shape other than the training images'.
         """
-        _check_not_empty(samples, "samples")
+        _check_not_empty(arguments.array("samples", samples), "samples")
         if tuple(samples.shape[1:]) != self.shape:
             raise InputError(
                 f"One sample has shape {tuple(samples.shape[1:])} and one training image {self.shape}: "
@@ -125,7 +131,7 @@ def nearest_two(
 
 def duplicates(train: ImageArray) -> int:
     """Number of training images [n, ...] that equal an earlier one, value for value."""
-    _check_not_empty(train, "training images")
+    _check_not_empty(arguments.array("train", train), "training images")
     keep, *_ = _scan(train, _TILE_ROWS)
     return len(train) - len(keep)
 
@@ -255,7 +261,15 @@ def _device_of(images: ImageArray) -> torch.device:
 
 def _float64_device(device: torch.device | str) -> torch.device:
     """`device`, or the CPU where it knows no float64."""
-    device = torch.device(device)
+    if not isinstance(device, str | torch.device):
+        raise TypeError(f"device={arguments.shown(device)} is not the name of a device.")
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(
+            f"device={arguments.shown(str(device))} is not available here: use cpu, cuda or mps."
+        ) from error
     return torch.device("cpu") if device.type == "mps" else device
 
 

@@ -4,8 +4,10 @@ x: [B, C, H, W], or [B, d] for the residual MLP; t: int64 [B]; epsilon has the s
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
+import torch
 from torch import nn
 
 from diffmem.config.model import ModelConfig, ResMLPModel, UNetModel, UNetReferenceModel
@@ -31,3 +33,10 @@ def build(cfg: ModelConfig, shape: tuple[int, ...]) -> nn.Module:
         `model(x, t)` -> epsilon.
     """
     return NETWORKS[type(cfg)](cfg, shape)
+
+
+@lru_cache(maxsize=64)
+def parameters(cfg: ModelConfig, shape: tuple[int, ...]) -> int:
+    """The number of trainable parameters of `build(cfg, shape)`, without memory for them."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        return sum(weight.numel() for weight in build(cfg, shape).parameters() if weight.requires_grad)

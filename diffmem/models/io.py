@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from diffmem.config.identity import stored_group
 from diffmem.config.model import ModelConfig
 from diffmem.config.options import to_mapping
 from diffmem.errors import InputError
+from diffmem.files import check_regular, json_object
 from diffmem.models import build
 from diffmem.models.unet import UNet
 
@@ -32,13 +33,10 @@ def save_model(model: nn.Module, cfg: ModelConfig, shape: tuple[int, ...], direc
         model.net.save_config(directory)
     else:
         (directory / CONFIG).write_text(json.dumps(_config(cfg, shape), indent=2, sort_keys=True) + "\n")
-    weights = _saved_part(model).state_dict()
+    weights = saved_part(model).state_dict()
     # One metadata key at most: safetensors writes several in random order.
-    save_file(
-        {name: tensor.contiguous() for name, tensor in weights.items()},
-        directory / _weights_name(model),
-        metadata={"format": "pt"},
-    )
+    content = save({name: tensor.contiguous() for name, tensor in weights.items()}, metadata={"format": "pt"})
+    (directory / _weights_name(model)).write_bytes(content)  # save_file says no OSError of a full disk
 
 
 def load_model(directory: Path, cfg: ModelConfig, shape: tuple[int, ...]) -> nn.Module:
@@ -58,11 +56,12 @@ def load_model(directory: Path, cfg: ModelConfig, shape: tuple[int, ...]) -> nn.
     _check_config(directory / CONFIG, dict(model.net.config) if isinstance(model, UNet) else _config(cfg, shape))
     path = directory / _weights_name(model)
     try:
+        check_regular(path)
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read as safetensors ({error}): name a complete checkpoint.") from error
     try:
-        _saved_part(model).load_state_dict(weights)
+        saved_part(model).load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(
             f"{path} does not hold the weights of model={cfg.name} with width {cfg.width}: {error}"
@@ -70,7 +69,8 @@ def load_model(directory: Path, cfg: ModelConfig, shape: tuple[int, ...]) -> nn.
     return model.eval()
 
 
-def _saved_part(model: nn.Module) -> nn.Module:
+def saved_part(model: nn.Module) -> nn.Module:
+    """The module whose weights `save_model` writes: diffusers' own where there is one."""
     return model.net if isinstance(model, UNet) else model
 
 
@@ -85,9 +85,9 @@ def _config(cfg: ModelConfig, shape: tuple[int, ...]) -> dict[str, Any]:
 def _check_config(path: Path, expected: dict[str, Any]) -> None:
     """Compare the file with `expected` where both have a key (another version of diffusers may know more)."""
     try:
-        stored = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}): name a complete checkpoint.") from error
+        stored = json_object(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): name a complete checkpoint.") from error
     plain = json.loads(json.dumps(expected))  # tuples as lists
     for key, value in plain.items():
         if not key.startswith("_") and key in stored and stored[key] != value:

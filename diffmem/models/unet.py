@@ -6,6 +6,7 @@ upsampling and a convolution up, a sinusoidal time embedding through an MLP of 4
 Bonnaire et al. 2025). 4.023 M parameters at W = 32 on 1x32x32 images.
 """
 
+import torch
 from torch import Tensor, nn
 
 from diffmem.config.model import UNetModel
@@ -16,6 +17,8 @@ class UNet(nn.Module):
 
     diffusers knows one head width (channels a head) for all levels. It is the deepest level's channels over
     `heads`, so the deepest level and the bottleneck have `heads` heads and shallower levels have fewer.
+
+    With `cfg.classes` labels an embedding of the label is added to that of the time; its last row stands for no label.
 
     Args:
         cfg: size of the network.
@@ -42,9 +45,13 @@ class UNet(nn.Module):
             attention_head_dim=cfg.head_width,
             norm_num_groups=cfg.groups,
             dropout=cfg.dropout,
+            num_class_embeds=cfg.embeddings,
         )
+        self.none = cfg.embeddings and cfg.embeddings - 1
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """epsilon [B, C, H, W] of x [B, C, H, W] at diffusion times t, int64 [B]."""
-        epsilon: Tensor = self.net(x, t, return_dict=False)[0]
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """epsilon [B, C, H, W] of x [B, C, H, W] at diffusion times t, int64 [B], told `labels`, int64 [B], or none."""
+        if labels is None and self.none is not None:
+            labels = torch.full_like(t, self.none)
+        epsilon: Tensor = self.net(x, t, class_labels=labels, return_dict=False)[0]
         return epsilon

@@ -19,7 +19,7 @@ Letters: B batch, C channels, H and W_ height and width, E = 4W.
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -67,12 +67,14 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.qkv.weight)
         nn.init.zeros_(self.qkv.bias)
         nn.init.zeros_(self.out.bias)
+        self.mix: Callable[[Tensor, Tensor, Tensor], Tensor] = F.scaled_dot_product_attention  # in train mode
 
     def forward(self, x: Tensor) -> Tensor:
         pixels = self.norm(x).flatten(2).transpose(1, 2)  # [B, H W_, C]
         # [3, B, heads, H W_, C / heads]
         query, key, value = self.qkv(pixels).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)  # [B, H W_, C]
+        mix = self.mix if self.training else F.scaled_dot_product_attention
+        mixed = mix(query, key, value).transpose(1, 2).flatten(2)  # [B, H W_, C]
         return x + self.out(mixed).transpose(1, 2).reshape(x.shape)
 
 

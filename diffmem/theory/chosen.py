@@ -3,6 +3,7 @@
 from diffmem.config.data import Data
 from diffmem.config.theory import TheoryConfig
 from diffmem.data import load, outside_test
+from diffmem.data.dataset import channel_mean, scale_of
 from diffmem.theory.covariance import Covariance, covariance, of_data, power_law
 from diffmem.theory.model import Model
 
@@ -35,5 +36,6 @@ def _covariance(config: TheoryConfig) -> Covariance:
 
 
 def _covariance_of_images(data: Data) -> Covariance:
-    images = outside_test(load(data), IMAGES).flatten(1).double().numpy()
-    return of_data(images * data.scale)
+    images = outside_test(load(data), IMAGES)
+    centred = images - channel_mean(images)
+    return of_data(images.flatten(1).double().numpy() * scale_of(centred, data))

@@ -8,7 +8,7 @@ with the average over the noise ξ exact: given the data the pre-activations are
 
 with h_i = e^{-t} (W x)_i/√d, β_i = sqrt(Δ_t) |W_i|/√d, ρ_ij the cosine of W_i, W_j; and E_ξ[z_i ξ] = c_1(i) W_i/|W_i|.
 Off the diagonal ρ = O(d^-1/2), so the sum ends at k = ORDER; the diagonal is E_w[σ²]. The population is the case h = 0
-with W Σ_t^½ in the place of sqrt(Δ_t) W.
+with W Σ_t^½ in the place of sqrt(Δ_t) W: there ρ is of order 1 where few directions dominate Σ, and the sum goes on.
 """
 
 import math
@@ -23,7 +23,9 @@ from diffmem.theory.constants import ACTIVATIONS, Activation, Array, Constants, 
 from diffmem.theory.model import Model
 
 ORDER = 5  # last Hermite term off the diagonal: the rest is O(d^-3)
+POPULATION_ORDER = 25  # the same for the population
 NODES = 48  # of the Gauss-Hermite rule over the noise
+TILE = 2**23  # features at all nodes at once: bounds memory
 FEATURES = ("gaussian", "sampled")
 
 
@@ -80,31 +82,34 @@ def _sampled(
     activation: Activation, c: Constants, w: Array, x: Array, sigma_t: Array, rng: np.random.Generator
 ) -> tuple[Array, Array, Array, Array]:
     length = np.linalg.norm(w, axis=1)
-    u, first = _averaged(activation, c, math.exp(-c.t) * w @ x.T, math.sqrt(c.delta_t) * w)
+    u, first = _averaged(activation, c, math.exp(-c.t) * w @ x.T, math.sqrt(c.delta_t) * w, ORDER)
     spread = w * np.sqrt(sigma_t)
-    u_test, first_test = _averaged(activation, c, np.zeros((len(w), 1)), spread)
+    u_test, first_test = _averaged(activation, c, np.zeros((len(w), 1)), spread, POPULATION_ORDER)
     scale = np.linalg.norm(spread, axis=1)
     v, v_test = first[:, None] * w / length[:, None], first_test[:, None] * math.sqrt(c.delta_t) * w / scale[:, None]
     return u, v, u_test, v_test
 
 
-def _averaged(activation: Activation, c: Constants, h: Array, spread: Array) -> tuple[Array, Array]:
+def _averaged(activation: Activation, c: Constants, h: Array, spread: Array, order: int) -> tuple[Array, Array]:
     """(1/n) Σ_ν E[z zᵀ] [p, p] and (1/n) Σ_ν c_1 [p], z = σ(h[:, ν] + spread ξ); h [p, n], spread [p, d]."""
     sigma = ACTIVATIONS[activation] if isinstance(activation, str) else activation
-    beta = np.linalg.norm(spread, axis=1)
+    (p, n), beta = h.shape, np.linalg.norm(spread, axis=1)
     cosine = spread @ spread.T / np.outer(beta, beta)
     node, weight = roots_hermitenorm(NODES)
     weight = weight / math.sqrt(2 * math.pi)
-    hermite = [np.polynomial.hermite_e.hermeval(node, np.eye(ORDER + 1)[k]) for k in range(ORDER + 1)]
-    square = np.zeros(len(h))
-    c_k = np.zeros((ORDER + 1, *h.shape))
-    for j in range(NODES):
-        z = sigma(h + beta[:, None] * node[j]) - c.mean
-        square += weight[j] * (z**2).mean(axis=1)
-        for k in range(ORDER + 1):
-            c_k[k] += weight[j] * hermite[k][j] / math.sqrt(math.factorial(k)) * z
-    u = np.zeros_like(cosine)
-    for k in range(ORDER + 1):
-        u += cosine**k * (c_k[k] @ c_k[k].T / h.shape[1])
-    u[np.diag_indices(len(h))] = square
-    return u, c_k[1].mean(axis=1)
+    hermite = [np.polynomial.hermite_e.hermeval(node, np.eye(order + 1)[k]) for k in range(order + 1)]
+    rule = np.stack([weight * values / math.sqrt(math.factorial(k)) for k, values in enumerate(hermite)])
+    noise = beta * node[:, None]  # [NODES, p]
+    u, square, first = np.zeros((p, p)), np.zeros(p), np.zeros(p)
+    tile = max(TILE // (NODES * p), 1)
+    for start in range(0, n, tile):
+        z = sigma(h[:, start : start + tile] + noise[:, :, None]) - c.mean  # [NODES, p, tile]
+        square += np.einsum("j,jpn,jpn->p", weight, z, z)
+        c_k = np.tensordot(rule, z, 1)
+        first += c_k[1].sum(axis=1)
+        power = np.ones_like(cosine)
+        for one in c_k:
+            u += power * (one @ one.T)
+            power *= cosine
+    u[np.diag_indices(p)] = square
+    return u / n, first / n

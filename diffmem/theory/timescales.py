@@ -1,6 +1,7 @@
 """When a model of the theory generalizes and when it memorizes: τ_gen and τ_mem, from the spectrum and from the losses.
 
-A mode of eigenvalue λ relaxes in ψ_p/(2 Δ_t λ). From the edges, where the bulk shares no band with anything else:
+A mode of eigenvalue λ relaxes in ψ_p/(2 Δ_t λ). From the edges, where the bulk shares no band with anything else, and
+τ_gen for ψ_n >= 1 only (below, bulk 2 is that of the points themselves, and the test loss rises as it relaxes):
   τ_gen = ψ_p/(Δ_t λ_min(bulk 2)),   τ_mem = ψ_p/(Δ_t λ_min(bulk 1))              (Bonnaire et al. 2025, section 4)
 From the losses, read off as those of an experiment are (`stats.monotone.crossing_time`):
   τ_gen: first L_test <= best + 0.1 (L_test(0) - best);   τ_mem: first L_gen >= 0.1 (L_test(0) - best)
@@ -31,7 +32,8 @@ class Times(NamedTuple):
 def edge_times(model: Model) -> Times:
     """τ_gen and τ_mem from the edges of the bands. Errors as in `spectrum.bands`."""
     spectrum = bands(model)
-    return Times(gen=_slowest(model, spectrum, "bulk2"), mem=_slowest(model, spectrum, "bulk1"))
+    gen = _slowest(model, spectrum, "bulk2") if model.psi_n >= 1 else None
+    return Times(gen=gen, mem=_slowest(model, spectrum, "bulk1"))
 
 
 def _slowest(model: Model, spectrum: Bands, part: str) -> float | None:

@@ -1,6 +1,6 @@
 """status.json while a run goes on: who runs it, how far it is, and that it is alive.
 
-A thread writes it once a second, so it goes on during a long evaluation; the loop only sets fields.
+A thread writes it every `heartbeat_seconds`, so it goes on during a long evaluation; the loop only sets fields.
 """
 
 import math
@@ -14,21 +14,22 @@ from typing import Any, Self
 
 from torch import Tensor
 
+from diffmem.errors import InputError
 from diffmem.store import RunDir
 
-PERIOD_SECONDS = 1.0
 RATE_WINDOW = 20  # beats the speed is averaged over
 
 
 class Heartbeat:
-    """`with Heartbeat(run, steps) as beat:` then set `beat.step`, `beat.loss`, `beat.f_mem`, `beat.phase`."""
+    """`with Heartbeat(run, steps, seconds) as beat:` then set `beat.step`, `beat.loss`, `beat.f_mem`, `beat.phase`."""
 
-    def __init__(self, run: RunDir, steps: int) -> None:
+    def __init__(self, run: RunDir, steps: int, seconds: float) -> None:
         self.step = 0
         self.phase = "starting"  # starting, training, evaluating
+        self.device = ""
         self.loss: Tensor | None = None
         self.f_mem: float | None = None
-        self._run, self._steps = run, steps
+        self._run, self.steps, self._seconds = run, steps, seconds
         self._marks: deque[tuple[float, int]] = deque(maxlen=RATE_WINDOW)  # seconds spent training, step
         self._training_seconds, self._last = 0.0, time.monotonic()
         self._end = threading.Event()
@@ -46,7 +47,7 @@ class Heartbeat:
         self._thread.join()
 
     def _beat(self) -> None:
-        while not self._end.wait(PERIOD_SECONDS):
+        while not self._end.wait(self._seconds):
             self._write()
 
     def _write(self) -> None:
@@ -57,8 +58,8 @@ class Heartbeat:
         self._last = now
         try:
             self._run.write_status(self._status())
-        except OSError:
-            return  # a full disk is the training thread's to report
+        except (OSError, InputError):
+            return  # a full disk, or what stands in the file's place, is the training thread's to report
 
     def _status(self) -> dict[str, Any]:
         steps_per_second = None
@@ -70,10 +71,11 @@ class Heartbeat:
             "status": "running",
             "pid": os.getpid(),
             "host": socket.gethostname(),
+            "device": self.device,
             "heartbeat": time.time(),
             "phase": self.phase,
             "step": self.step,
-            "steps": self._steps,
+            "steps": self.steps,
             "steps_per_second": steps_per_second,
             "loss": loss if math.isfinite(loss) else None,
             "f_mem": self.f_mem,

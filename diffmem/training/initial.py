@@ -1,6 +1,7 @@
 """A training state and how it begins: weights drawn from the seed, an optimizer, and the averaged weights."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,9 @@ class Diverged(Exception):
 class State:
     """Where training stands after `step` optimizer steps. `ema` maps parameter names to averaged weights.
 
-    `loss` is that of the last step, and `diverged_at` the first step whose loss was not finite (-1: none); neither is
-    stored. Both stay on the device: looking at them each step would wait for it.
+    `loss` is that of the last step. `sound` is 0 for as long as every loss was finite and NaN from the first on that
+    was not; `late` counts the steps since, that one included. None is stored, and all stay on the device, each in
+    one place: looking at them every step would wait for it.
     """
 
     step: int
@@ -31,13 +33,14 @@ class State:
     optimizer: torch.optim.Optimizer
     ema: dict[str, Tensor]
     loss: Tensor = field(default_factory=lambda: torch.tensor(float("nan")))
-    diverged_at: Tensor = field(default_factory=lambda: torch.tensor(-1))
+    sound: Tensor = field(default_factory=lambda: torch.tensor(0.0))
+    late: Tensor = field(default_factory=lambda: torch.tensor(0))
 
     def check(self) -> None:
         """Raise Diverged where a loss so far was not finite: then the weights are not either."""
-        step = int(self.diverged_at)
-        if step >= 0:
-            raise Diverged(step)
+        late = int(self.late)
+        if late:
+            raise Diverged(self.step - late + 1)
 
 
 def initial_state(config: Config, device: torch.device) -> State:
@@ -54,16 +57,17 @@ def initial_state(config: Config, device: torch.device) -> State:
         model=model,
         optimizer=make_optimizer(model, config.optimizer),
         ema=ema,
-        diverged_at=torch.full((), -1, device=device),
+        loss=torch.full((), float("nan"), device=device),
+        sound=torch.zeros((), device=device),
+        late=torch.zeros((), dtype=torch.int64, device=device),
     )
 
 
 def make_optimizer(model: nn.Module, config: Optimizer) -> torch.optim.Optimizer:
-    """The optimizer that `config` names, over all weights, in torch's fused form."""
+    """The optimizer that `config` names, over all weights, in torch's fused form, and fit for a CUDA graph."""
     weights = list(model.parameters())
+    form: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": True}
     if isinstance(config, SGDOptimizer):
-        return torch.optim.SGD(
-            weights, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
-        )
+        return torch.optim.SGD(weights, momentum=config.momentum, **form)
     kind = torch.optim.AdamW if isinstance(config, AdamWOptimizer) else torch.optim.Adam
-    return kind(weights, lr=config.lr, betas=(config.beta1, config.beta2), weight_decay=config.weight_decay, fused=True)
+    return kind(weights, betas=(config.beta1, config.beta2), capturable=weights[0].is_cuda, **form)

@@ -1,15 +1,29 @@
-"""The rows of one run under one evaluation setting: made from checkpoints, in step order, each written once whole."""
+"""The rows of one run under one evaluation setting: made from checkpoints, in step order, each written once whole.
 
+The rows of the settings that a run was first started with stand in the run directory itself. Where an earlier version
+of the measures made them, they are set aside under their own id before new ones take the place.
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import safetensors.numpy
 import torch
 from torch import nn
 
+from diffmem.config import identity
 from diffmem.config.settings import Config
 from diffmem.data import Dataset, Split
-from diffmem.files import write_bytes
+from diffmem.definitions import THRESHOLD
+from diffmem.errors import InputError
+from diffmem.files import DamagedWarning
 from diffmem.store import EvalDir, RunDir
 from diffmem.training import snapshot
 from diffmem.training.evaluate import Evaluator
+
+Progress = Callable[[int, int, int], None]  # step, number, count
 
 
 class Rows:
@@ -28,34 +42,95 @@ class Rows:
         if self.folder.metrics_path.exists():
             self.folder.write_rows(self.rows)
 
-    def fill(self, steps: list[int]) -> int:
-        """Make the rows of `steps` that are missing from their checkpoints; returns how many."""
-        missing = sorted(set(steps) - {row["step"] for row in self.rows})
-        for step in missing:
-            path = self._run.checkpoint_path(step)
-            model = snapshot.read_checkpoint(path, self._config, self._config.eval.weights)
-            self.add(model.to(self._device), step)
+    def fill(self, steps: list[int], progress: Progress = lambda step, number, count: None) -> int:
+        """Make the rows of `steps` that are missing, or whose samples are, from their checkpoints; returns how many.
+
+        `progress` is told of each before it is made: its step, and that it is `number` (from 1) of `count`.
+        """
+        missing = self.missing(steps)
+        for number, step in enumerate(missing, start=1):
+            progress(step, number, len(missing))
+            self.make(step)
         return len(missing)
 
-    def add(self, model: nn.Module, step: int) -> None:
-        """Evaluate `model` as the checkpoint of `step`; write its samples, then its row."""
+    def missing(self, steps: list[int]) -> list[int]:
+        """Those of `steps`, in order, whose row is missing or whose samples are gone."""
+        damaged = {row["step"] for row in self.rows if row["step"] in steps and self._samples_damaged(row)}
+        return sorted(damaged | set(steps) - {row["step"] for row in self.rows})
+
+    def make(self, step: int) -> dict[str, Any]:
+        """Make the row of `step` from its checkpoint."""
+        path = self._run.checkpoint_path(step)
+        model = snapshot.read_checkpoint(path, self._config, self._config.eval.weights)
+        return self.add(model.to(self._device), step)
+
+    def note(self, row: dict[str, Any]) -> None:
+        """Another process has made `row` and written it."""
+        self.rows = sorted([*(known for known in self.rows if known["step"] != row["step"]), row], key=_step)
+
+    def add(self, model: nn.Module, step: int) -> dict[str, Any]:
+        """Evaluate `model` as the checkpoint of `step`; write its samples, then its row, which is returned."""
         if self._evaluator is None:
             self._evaluator = Evaluator(self._config, self._dataset, self._split, self._device)
+            self._record(self._evaluator)
         measured = self._evaluator(model, step)
         if measured.arrays:
-            write_bytes(self.folder.samples_path(step), safetensors.numpy.save(measured.arrays))
+            self.folder.write_samples(step, safetensors.numpy.save(measured.arrays))
         newest = not self.rows or step > self.rows[-1]["step"]
-        self.rows = sorted([*self.rows, measured.row], key=_step)
+        self.note(measured.row)
         if newest:
             self.folder.append_row(measured.row)
         else:
             self.folder.write_rows(self.rows)
+        return measured.row
+
+    def _record(self, evaluator: Evaluator) -> None:
+        """In meta.json: what quality says of known generators, and by which networks it is measured."""
+        meta = self._run.read_meta()
+        known = {**meta}
+        if self.folder == self._run.primary and evaluator.bookends:
+            known["bookends"] = evaluator.bookends
+        if evaluator.networks:
+            known["networks"] = {**meta.get("networks", {}), **evaluator.networks}
+        if known != meta:
+            self._run.write_meta(known)
+
+    def _samples_damaged(self, row: dict[str, Any]) -> bool:
+        """Whether the samples of `row` are gone or are not those it counts; said in a DamagedWarning."""
+        if "f_mem_count" not in row:
+            return False
+        path = self.folder.samples_path(row["step"])
+        try:
+            d1, d2 = self.folder.read_samples(row["step"], ("d1", "d2")).values()
+            with np.errstate(divide="ignore", invalid="ignore"):
+                memorized = int((d1 / d2 < row.get(THRESHOLD, self._config.eval.k)).sum())
+            if (len(d1), memorized) == (row["f_mem_total"], row["f_mem_count"]):
+                return False
+            why = "it is not what its row counts"
+        except (InputError, OSError) as error:
+            why = str(error)
+        warnings.warn(f"{path} is made again from its checkpoint: {why}", DamagedWarning, stacklevel=2)
+        return True
 
 
 def eval_dir(run: RunDir, config: Config) -> EvalDir:
     """Where rows of `config`'s evaluation settings live in `run`."""
-    first = Config.from_stored(run.read_config())
+    first = Config.from_stored(run.read_config(), run.config_path)
     return run.primary if first.eval_id() == config.eval_id() else run.evaluation(config.eval_id())
+
+
+def set_aside(run: RunDir) -> None:
+    """Move the rows and samples of an earlier version of the measures from their place in `run` to `evals/<their id>`.
+
+    Killed at any point, it goes on at the next call: `meta.json` says last that the place is free.
+    """
+    meta, settings = run.read_meta(), run.read_config()
+    made_by = meta.get("measures", 1)
+    if made_by == identity.MEASURES:
+        return
+    earlier = identity.evaluation(settings, made_by)
+    run.primary.move_to(run.evaluation(identity.short_hash(earlier)), earlier)
+    run.write_meta({**meta, "measures": identity.MEASURES})
 
 
 def _step(row: dict[str, int]) -> int:

@@ -3,10 +3,13 @@
 A resume point holds weights, optimizer state and averaged weights in one safetensors file; the names say which is
 which (`model.`, `optimizer.<parameter>.`, `ema.`). Its step is in its file name, its checksum in resume.json.
 A checkpoint folder holds the model (diffusers' own format where the model is diffusers'), `scheduler/`, `ema/` where
-weights are averaged, and `diffmem.json`: training mean, scale, and the checksum of every file.
+weights are averaged, and `diffmem.json`: training mean, scale, and the checksum of every file. Where model space is
+[-1, 1] and the model is diffusers' own without labels, the folder (and its `ema/`) is one of their pipelines:
+`model_index.json`, `unet/`, `scheduler/`.
 """
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,16 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from diffmem import files
+from diffmem.config.model import UNetModel
 from diffmem.config.settings import Config
 from diffmem.data import Split
 from diffmem.diffusion.sampler import scheduler
 from diffmem.errors import InputError
 from diffmem.models.io import load_model, save_model
+from diffmem.store import RunDir
 from diffmem.training.initial import State, initial_state
+
+UNET = "unet"  # folder of the network in a pipeline
 
 
 def to_bytes(state: State) -> bytes:
@@ -53,9 +60,9 @@ def from_bytes(step: int, content: bytes, config: Config, device: torch.device) 
     return state
 
 
-def write_checkpoint(state: State, config: Config, split: Split, path: Path) -> None:
-    """Write the checkpoint folder `path`, whole or not at all."""
-    with files.replacing_directory(path) as folder:
+def write_checkpoint(state: State, config: Config, split: Split, run: RunDir) -> None:
+    """Write the checkpoint folder of the state's step in `run`, whole or not at all."""
+    with run.replacing_checkpoint(state.step) as folder:
         _write_model(state.model, config, folder)
         if state.ema:
             _write_model(with_ema(state, config), config, folder / "ema")
@@ -73,17 +80,24 @@ def write_checkpoint(state: State, config: Config, split: Split, path: Path) -> 
 def damage(path: Path) -> str | None:
     """The first file of a checkpoint folder that is not what was written, or None for an intact one."""
     try:
-        note: dict[str, Any] = json.loads((path / "diffmem.json").read_text())
+        note: dict[str, Any] = json.loads(files.read_bytes(path / "diffmem.json"))
         for name, digest in note["sha256"].items():
+            files.check_regular(path / name)
             if files.sha256((path / name).read_bytes()) != digest:
                 return str(path / name)
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return str(path / "diffmem.json")
     return None
 
 
 def read_checkpoint(path: Path, config: Config, weights: str = "raw") -> nn.Module:
     """The model of a checkpoint folder, in eval mode. Raises InputError where a file is damaged or missing."""
+    folder = whole(path, weights)
+    return load_model(folder / UNET if is_pipeline(config) else folder, config.model, config.data.shape).eval()
+
+
+def whole(path: Path, weights: str) -> Path:
+    """The folder of these weights in a checkpoint folder. Raises InputError where a file is damaged or missing."""
     if not path.is_dir():
         raise InputError(f"{path} is missing: no checkpoint was written at that step.")
     damaged = damage(path)
@@ -92,7 +106,7 @@ def read_checkpoint(path: Path, config: Config, weights: str = "raw") -> nn.Modu
     folder = path / "ema" if weights == "ema" else path
     if not folder.is_dir():
         raise InputError(f"{path} holds no averaged weights: the run was trained with train.ema=null.")
-    return load_model(folder, config.model, config.data.shape).eval()
+    return folder
 
 
 def with_ema(state: State, config: Config) -> nn.Module:
@@ -104,9 +118,19 @@ def with_ema(state: State, config: Config) -> nn.Module:
 
 
 def _write_model(model: nn.Module, config: Config, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    save_model(model, config.model, config.data.shape, folder)
+    network = folder / UNET if is_pipeline(config) else folder
+    network.mkdir(parents=True, exist_ok=True)
+    save_model(model, config.model, config.data.shape, network)
     scheduler(config.diffusion).save_pretrained(folder / "scheduler")
+    if is_pipeline(config):
+        parts = {"scheduler": ["diffusers", "DDIMScheduler"], UNET: ["diffusers", "UNet2DModel"]}
+        index = {"_class_name": "DDIMPipeline", "_diffusers_version": version("diffusers"), **parts}
+        (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+
+def is_pipeline(config: Config) -> bool:
+    """Whether a checkpoint is a pipeline of diffusers: in a model space of [-1, 1], of a network without labels."""
+    return config.data.halved and isinstance(config.model, UNetModel) and config.classes is None
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

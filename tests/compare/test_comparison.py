@@ -12,11 +12,13 @@ from diffmem.compare.targets.base import Target
 from diffmem.compare.targets.bookends import bookend
 from diffmem.compare.targets.run import best_step, run_targets
 from diffmem.errors import InputError
-from diffmem.metrics.search import nearest_two
+from diffmem.metrics.features.network import Network
+from diffmem.metrics.search import TrainingIndex, nearest_two
 from diffmem.runs import load_run
 from diffmem.stats.intervals import wilson
 from diffmem.stats.paired import cochran_q, mcnemar_exact
 from tests.helpers.compare_targets import digits64, gaussians, noise_images, samples_target, trained
+from tests.helpers.networks import bare
 
 TRAIN, HELDOUT = noise_images(60, 0), noise_images(80, 1)
 
@@ -49,6 +51,27 @@ def test_copies_and_fresh_images() -> None:
     assert comparison.pairs["test"].tolist() == ["Fisher exact"]
     assert "fewer than the 80 asked for" in " ".join(comparison.notes)
     assert "there is no network" in " ".join(comparison.notes)
+
+
+def test_features_and_thresholds_are_those_that_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """f_mem_features is the share below its own k in the network's features; both k let 4 of 80 held-out pass."""
+    monkeypatch.setenv("DIFFMEM_CACHE", str(tmp_path))
+    samples = 0.85 * TRAIN[:40] + 0.15 * HELDOUT[:40]
+    target = samples_target("mixed", samples, TRAIN, HELDOUT)
+    comparison = compare([target], samples=40, k="null:0.05", features="module:tests.helpers.networks:bare")
+    found = row(comparison)
+    network = Network(module=bare()).extractor("bare", (1, 4, 4), torch.device("cpu"))
+    seen = [torch.from_numpy(network(images)) for images in (TRAIN, samples, HELDOUT)]
+    for name, (train, drawn, heldout) in (("f_mem", (TRAIN, samples, HELDOUT)), ("f_mem_features", seen)):
+        ratio, null = ((near.d1 / near.d2).numpy() for near in map(TrainingIndex(train).nearest_two, (drawn, heldout)))
+        k = np.sort(null)[4]
+        assert found[f"{name}_threshold"] == pytest.approx(k, rel=1e-6)
+        assert found[name] == pytest.approx(np.mean(ratio < k))
+        assert found[f"{name}_null"] == pytest.approx(4 / 80)
+    assert comparison.k == found["f_mem_threshold"] == comparison.sheets[0].k
+    assert "f_mem_threshold" not in compare([target], samples=40).table
+    with pytest.raises(InputError, match="is calibrated on held-out images, and alone has none: give --heldout"):
+        compare([samples_target("alone", samples, TRAIN)], samples=40, k="null:0.05")
 
 
 def test_samples_have_their_neighbours() -> None:

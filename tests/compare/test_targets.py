@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from diffmem.compare.comparison import compare
-from diffmem.compare.targets.diffusers import to_epsilon
+from diffmem.compare.targets.diffusers import draw, to_epsilon
 from diffmem.compare.targets.open import open_targets
 from diffmem.compare.targets.read_images import ImagePaths, read_images
 from diffmem.config.diffusion import LinearDiffusion
@@ -179,6 +179,27 @@ def test_every_prediction_becomes_epsilon(kind: str) -> None:
     torch.testing.assert_close(epsilon, eps, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("T", [75, 128, 1000])
+@pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction"])
+def test_whatever_the_number_of_times_a_gaussian_is_drawn(kind: str, T: int) -> None:
+    """An exact network of N(0.7, 0.4^2): the mean is right, and the spread is the 93% that 50 calls keep."""
+    from diffusers import DDIMScheduler
+
+    options: dict[str, Any] = {"num_train_timesteps": T, "beta_start": 0.1 / T, "beta_end": 20 / T}
+    schedule: Any = DDIMScheduler(**options, prediction_type=kind, clip_sample=False, set_alpha_to_one=True)
+    process = Process(schedule.alphas_cumprod)
+
+    def network(x: Tensor, t: Tensor) -> Tensor:
+        signal, sigma = process.coefficients(t, x)
+        x0 = 0.7 + signal * 0.4**2 * (x - signal * 0.7) / (signal**2 * 0.4**2 + sigma**2)
+        eps = (x - signal * x0) / sigma
+        return {"epsilon": eps, "sample": x0, "v_prediction": signal * eps - sigma * x0}[kind]
+
+    x = draw(network, initial_noise(4000, (2,)), schedule)
+    assert abs(float(x.mean()) - 0.7) < 4 * 0.4 / 8000**0.5
+    assert abs(float(x.std()) - 0.93 * 0.4) < 4 * 0.4 / 16000**0.5
+
+
 def change(path: Path, **values: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
@@ -187,7 +208,7 @@ BREAKAGES: list[tuple[Callable[[Path], object], str]] = [
     (lambda p: change(p / "model_index.json", vae=["diffusers", "AutoencoderKL"]), "parts scheduler, unet, vae"),
     (lambda p: change(p / "model_index.json", unet=["evil", "UNet2DModel"]), "pixel space"),
     (lambda p: change(p / "unet" / "config.json", num_class_embeds=10), "takes a class label"),
-    (lambda p: change(p / "unet" / "config.json", sample_size=None), "sample_size=None"),
+    (lambda p: change(p / "unet" / "config.json", sample_size=None), "sample_size=null"),
     (lambda p: change(p / "unet" / "config.json", out_channels=6), "3 -> 6 channels"),
     (
         lambda p: change(p / "scheduler" / "scheduler_config.json", _class_name="FlowMatchScheduler"),

@@ -1,23 +1,28 @@
 """Every config composes and a run of it trains three steps and is measured; every point of every grid is valid."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from diffmem.config.compose import compose, compose_grid, groups
+from diffmem.data import load
+from diffmem.runs import load_run
 from diffmem.store import RunDir
 from diffmem.training.plan import plan
 from diffmem.training.session import execute
-from tests.helpers.image_files import random_images, write_fashion, write_folder
+from tests.helpers.image_files import random_images, write_cifar_binary, write_fashion, write_folder, write_hub
 from tests.helpers.tiny import OVERRIDES
 
 # what makes a run of any config short; the group under test is not overridden
 SHORT = [
     *("train.steps=3", "train.batch=4", "grid.kind=log", "grid.first=3", "stop.f_mem=null", "device=cpu", "threads=1"),
-    *("eval.samples=128", "eval.test_images=64", "eval.keep_samples=2", "eval.t=[20]"),
+    *("eval.samples=128", "eval.test_images=64", "eval.keep_samples=2", "eval.t=[20]", "eval.loss_draws=64"),
 ]
 SMALL_UNET = ["model=unet_tiny", "model.width=8", "model.groups=4"]
+OWN = {"array": ["data.size=8", "data.range=[-1,1]"], "latents": ["data.size=4"], "hub": ["data.size=8"]}
 CHOICES = [(group, name) for group, names in groups().items() for name in names]
 
 
@@ -31,8 +36,19 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
         "celeba": folder / "celeba",
         "image_folder": write_folder(folder / "photos", random_images(300, 40, 36, 3)),
-        "fashion_mnist": write_fashion(folder / "clothes", random_images(2200, 28, 28), random_images(10, 28, 28)),
+        "fashion_mnist": write_fashion(folder / "clothes", random_images(300, 28, 28), random_images(10, 28, 28)),
+        "mnist": write_fashion(folder / "digits", random_images(300, 28, 28), random_images(10, 28, 28)),
+        "cifar10": write_cifar_binary(folder / "cifar", 50),
+        "orl_faces": write_folder(folder / "orl" / "s1", random_images(300, 11, 9), ".pgm").parent,
+        "array": write_array(folder / "images.npy", np.random.default_rng(0).uniform(-1, 1, (300, 3, 8, 8))),
+        "latents": write_array(folder / "latents.npy", np.random.default_rng(0).normal(0, 3, (300, 4, 4, 4))),
+        "hub": write_hub(folder / "hub", random_images(300, 8, 8, 3)),
     }
+
+
+def write_array(path: Path, values: np.ndarray) -> Path:
+    np.save(path, values.astype(np.float32))
+    return path
 
 
 def overrides(group: str, name: str, roots: dict[str, Path]) -> list[str]:
@@ -40,7 +56,7 @@ def overrides(group: str, name: str, roots: dict[str, Path]) -> list[str]:
     data = {"study": "celeba"}.get(name, name)
     words = [*SHORT, f"data.root={roots[data]}"] if data in roots else list(SHORT)
     if group == "data":
-        words += ["data.n=8", *(["model=resmlp"] if name == "mixture" else SMALL_UNET)]
+        words += ["data.n=8", *(["model=resmlp"] if name == "mixture" else SMALL_UNET), *OWN.get(name, [])]
     elif group == "model":
         words += ["data.n=8", *(["data=mixture"] if name == "resmlp" else ["model.width=8"])]
     elif group == "experiment":
@@ -74,13 +90,33 @@ def test_every_config_trains_three_steps(
     assert ("R_t20" in rows[-1]) == (config.data.name == "mixture")
 
 
+def test_a_set_of_ones_own_images_is_scaled_by_itself_and_the_study_is_not() -> None:
+    model = {"mixture": ["model=resmlp"]}
+    own = {name: compose([f"data={name}", *model.get(name, [])]).data.scale for name in groups()["data"]}
+    assert own == {**dict.fromkeys(groups()["data"], "auto"), "digits": 2, "mixture": 1}
+    assert compose(["experiment=study"]).data.scale == compose(["experiment=mixture"]).data.scale == 1
+
+
+def test_an_automatic_scale_is_recorded_with_the_run_and_its_checkpoints(tmp_path: Path) -> None:
+    planned = plan(compose([*OVERRIDES, "data.scale=auto", "train.steps=1", f"out={tmp_path}"]))
+    execute(planned)
+    run = load_run(planned.run.path)
+    images = load(run.config.data).read(0, 8).double()
+    assert run.scale == pytest.approx(float(images.std(correction=0)) ** -1, rel=1e-6)
+    assert planned.run.read_meta()["data"]["scale"] == run.scale
+    note = json.loads((planned.run.checkpoint_path(1) / "diffmem.json").read_text())
+    assert note["scale"] == run.scale
+    assert run.config.data.scale == "auto"
+    assert plan(run.config).run == planned.run
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", groups()["experiment"])
 def test_every_experiment_is_a_valid_grid(name: str) -> None:
     grid = compose_grid([f"experiment={name}"])
     points = {(config.data.n, config.seed) for config in grid}
     assert len(points) == len(grid)
-    assert len({config.data.n for config in grid}) > 4
+    assert len({config.data.n for config in grid}) > 4 or name == "labels"  # whose axis is what the network is told
     assert all(config.data.index == config.seed for config in grid)  # a replicate is another subset and another seed
     assert {config.out_folder for config in grid} == {f"runs/{name}"}
 
@@ -98,5 +134,12 @@ def test_a_model_of_one_fixed_t_has_losses_only(tmp_path: Path) -> None:
     planned = plan(config)
     execute(planned)
     rows = planned.run.primary.read_rows()
-    assert set(rows[-1]) == {"step", "loss_train_t7", "loss_test_t7", "loss_gen_t7"}
+    assert set(rows[-1]) == {
+        "step",
+        "loss_train_t7",
+        "loss_train_t7_se",
+        "loss_test_t7",
+        "loss_test_t7_se",
+        "loss_gen_t7",
+    }
     assert not (planned.run.path / "samples").exists()

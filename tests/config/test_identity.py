@@ -6,24 +6,27 @@ import pytest
 import yaml
 
 from diffmem.config.compose import compose, groups
-from diffmem.config.identity import FORMAT_1
+from diffmem.config.identity import FORMAT_1, MEASURES, evaluation, short_hash
 from diffmem.config.settings import Config
 from diffmem.errors import InputError
 from diffmem.store import RunDir
 
-# `compose(words).run_id("abc")` and `.eval_id()`, printed by commit b44aa3e, when every group was one wide dataclass
+# `compose(words).run_id("abc")` and `.eval_id()`, printed by commit b44aa3e, when every group was one wide dataclass.
+# An eval_id also holds the version of the measures since there is a second: rows that lack its columns must not be
+# taken for rows that have them. The ids here are those of the first version, which old rows are set aside under.
 IDS = [
     ("data=digits", "digits-n64-w32-s0-897b2bfa", "93a42d08"),
     ("data=mixture model=resmlp", "mixture-n1024-w128-s0-f04f47b9", "93a42d08"),
-    ("data=celeba", "celeba-n1024-w32-s0-5f4c7dca", "93a42d08"),
-    ("data=fashion_mnist", "fashion_mnist-n1024-w32-s0-1a6f6413", "93a42d08"),
-    ("data=image_folder", "image_folder-n1024-w32-s0-6b1c4005", "93a42d08"),
+    ("data=celeba data.scale=1", "celeba-n1024-w32-s0-5f4c7dca", "93a42d08"),
+    ("data=fashion_mnist data.scale=1", "fashion_mnist-n1024-w32-s0-1a6f6413", "93a42d08"),
+    ("data=image_folder data.scale=1", "image_folder-n1024-w32-s0-6b1c4005", "93a42d08"),
     ("diffusion=ddpm_cosine", "digits-n64-w32-s0-7a867a42", "93a42d08"),
     ("eval=full", "digits-n64-w32-s0-897b2bfa", "9761ed63"),
     ("executor=here", "digits-n64-w32-s0-897b2bfa", "93a42d08"),
     ("experiment=study", "celeba-n1024-w32-s0-f58a8dff", "63e57949"),
     ("experiment=mixture", "mixture-n1024-w128-s0-2c74397d", "93a42d08"),
-    ("experiment=digits_law", "digits-n64-w16-s0-bfe54c45", "991e0f00"),
+    ("train.ema=0.999 eval.weights=ema", "digits-n64-w32-s0-f0450071", "ee866358"),
+    ("experiment=digits_law train.ema=null eval.weights=raw", "digits-n64-w16-s0-bfe54c45", "991e0f00"),
     ("model=unet_reference", "digits-n64-w32-s0-398a799a", "93a42d08"),
     ("model=unet_tiny", "digits-n64-w16-s0-f5f17bc0", "93a42d08"),
     ("optimizer=sgd", "digits-n64-w32-s0-f72078d3", "93a42d08"),
@@ -31,12 +34,14 @@ IDS = [
     ("sampler=ddpm", "digits-n64-w32-s0-897b2bfa", "5969e185"),
     ("sampler=reference", "digits-n64-w32-s0-897b2bfa", "7f1e366d"),
     (
-        "data=celeba model=unet_reference optimizer=adamw diffusion=ddpm_cosine data.index=1 seed=3 executor=here",
+        "data=celeba data.scale=1 model=unet_reference optimizer=adamw diffusion=ddpm_cosine data.index=1 seed=3 "
+        "executor=here",
         "celeba-n1024-w32-s3-f8d0d698",
         "93a42d08",
     ),
     (
-        "data=image_folder model=unet_tiny optimizer=sgd diffusion=ddpm_linear data.index=1 seed=3 executor=here",
+        "data=image_folder data.scale=1 model=unet_tiny optimizer=sgd diffusion=ddpm_linear data.index=1 seed=3 "
+        "executor=here",
         "image_folder-n1024-w16-s3-9e84d7f6",
         "93a42d08",
     ),
@@ -210,7 +215,7 @@ STORED = [
         MIXTURE,
         [
             *(*SHORT, "data=mixture", "model=resmlp", "model.width=8", "optimizer=sgd", "diffusion=ddpm_cosine"),
-            *("train.steps=6", "seed=1"),
+            *("train.steps=6", "seed=1", "executor=pool"),
         ],
     ),
 ]
@@ -219,7 +224,42 @@ STORED = [
 @pytest.mark.parametrize(("words", "run_id", "eval_id"), IDS, ids=[words for words, *_ in IDS])
 def test_ids_are_those_of_format_1(words: str, run_id: str, eval_id: str) -> None:
     config = compose(words.split())
-    assert (config.run_id("abc"), config.eval_id()) == (run_id, eval_id)
+    first_version = short_hash(evaluation(config.to_mapping(), 1))
+    assert (config.run_id("abc"), first_version) == (run_id, eval_id)
+    assert config.eval_id() == short_hash(evaluation(config.to_mapping(), MEASURES)) != first_version
+
+
+@pytest.mark.parametrize("ema", ["null", "0.999"])
+def test_a_width_that_no_average_uses_is_neither_stored_nor_hashed(ema: str) -> None:
+    plain = compose([f"train.ema={ema}"])
+    assert compose([f"train.ema={ema}", "train.ema_sigma=0.05"]) == plain
+    assert "ema_sigma" not in plain.to_mapping()["train"]
+    assert plain.trajectory()["train"].keys() == {"precision", "t", "ema", "batch"}
+    assert Config.from_stored(plain.to_mapping()) == plain
+
+
+def test_a_width_in_use_is_stored_and_hashed() -> None:
+    power = compose(["train.ema=power"])
+    assert power.to_mapping()["train"]["ema_sigma"] == 0.1
+    assert Config.from_stored(power.to_mapping()) == power
+    ids = {compose(words).run_id("abc") for words in (["train.ema=power"], ["train.ema=power", "train.ema_sigma=0.05"])}
+    assert ids == {"digits-n64-w32-s0-565cb179", "digits-n64-w32-s0-d3cc7c78"}
+
+
+def test_how_a_step_runs_is_stored_where_it_is_said_and_never_hashed() -> None:
+    plain, other = compose([]), compose(["train.graph=off", "train.compile=true"])
+    assert not {"graph", "compile"} & plain.to_mapping()["train"].keys()
+    assert (plain.train.graph, plain.train.compile) == ("auto", False)
+    assert other.to_mapping()["train"] == {**plain.to_mapping()["train"], "graph": "off", "compile": True}
+    for config in (plain, other):
+        assert Config.from_stored(yaml.safe_load(yaml.safe_dump(config.to_mapping()))) == config
+    assert other.run_id("abc") == plain.run_id("abc")
+
+
+def test_precision_is_hashed() -> None:
+    ids = {compose([f"train.precision={word}"]).run_id("abc") for word in ("fp32", "tf32", "bf16")}
+    assert len(ids) == 3
+    assert compose([]).run_id("abc") in ids
 
 
 @pytest.mark.parametrize(("text", "overrides"), STORED, ids=["digits", "mixture"])

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -92,6 +93,19 @@ def test_train_mean_is_one_number_a_channel_and_becomes_zero(cfg: DataConfig) ->
         assert left.abs().max() < 1e-6 * cfg.scale
 
 
+def test_an_automatic_scale_makes_the_training_pixels_vary_by_one(cfg: DataConfig) -> None:
+    dataset = load(cfg)
+    parts = split(dataset, dataclasses.replace(cfg, scale="auto"))
+    assert float(parts.train.double().square().mean()) == pytest.approx(1, abs=1e-5)
+    fixed = split(dataset, dataclasses.replace(cfg, scale=parts.scale))
+    assert torch.equal(parts.train, fixed.train)
+    assert torch.equal(parts.test, fixed.test)
+    with pytest.raises(InputError, match="one flat colour"):
+        split(
+            dataclasses.replace(dataset, stored=np.zeros_like(dataset.stored)), dataclasses.replace(cfg, scale="auto")
+        )
+
+
 def test_model_space_is_centred_pixels_times_scale(cfg: DataConfig) -> None:
     dataset = load(cfg)
     unit, scaled = (split(dataset, dataclasses.replace(cfg, scale=scale)) for scale in (1.0, 5.0))
@@ -134,7 +148,7 @@ def test_outside_test_is_the_head_of_the_order(cfg: DataConfig) -> None:
 
 def test_test_split_has_the_size_that_was_settled(cfg: DataConfig) -> None:
     dataset = load(cfg)
-    expected = {"digits": 500, "mixture": 2048}.get(cfg.name, dataset.count // 2)
+    expected = {"digits": 500, "mixture": 2048, "patches": 160}.get(cfg.name, dataset.count // 2)
     assert dataset.test_count == expected == len(split(dataset, cfg).test)
 
 
@@ -211,16 +225,16 @@ def test_other_sets_refuse_a_shape_they_do_not_have(name: str, configs: dict[str
 @pytest.mark.parametrize("name", DATA)
 def test_the_shipped_config_holds_the_fields_that_apply(name: str) -> None:
     text = resources.files("diffmem.configs").joinpath("data", f"{name}.yaml").read_text()
-    assert [line[0] for line in text.splitlines()][:3] == ["#", "#", "n"]
+    assert re.match(r"(#.*\n){2,}name: ", text)
     mapping = yaml.safe_load(text)
     cfg = build_variant(DATA, mapping, "data")
     assert cfg.name == name
     assert set(mapping) == set(to_mapping(cfg))
     assert set(mapping) > {"name", "n", "index", "scale"}
-    assert ("root" in mapping) == (name not in ("digits", "mixture"))
-    if name in ("digits", "mixture"):
+    assert ("root" in mapping) == (name not in ("digits", "mixture", "patches"))
+    if name in ("digits", "mixture", "patches"):
         assert load(cfg).shape == cfg.shape
-    if name in ("image_folder", "celeba"):
+    elif name not in ("fashion_mnist", "orl_faces"):
         with pytest.raises(InputError, match=r"set data\.root"):
             load(cfg)
 

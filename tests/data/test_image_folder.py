@@ -118,6 +118,43 @@ def test_transparent_pixels_are_laid_over_white(tmp_path: Path) -> None:
     assert (saved(tmp_path, palette, transparency=0) == 255).all()
 
 
+@pytest.mark.parametrize("suffix", ["png", "bmp", "webp", "ppm", "pnm"])
+def test_formats_without_loss_give_the_same_pixels(tmp_path: Path, suffix: str) -> None:
+    image = random_images(1, 8, 8, 3)[0]
+    options = {"lossless": True} if suffix == "webp" else {}
+    np.testing.assert_array_equal(
+        saved(tmp_path, Image.fromarray(image), f"a.{suffix}", **options), image.transpose(2, 0, 1)
+    )
+    assert [name for name, _, _ in list_images(tmp_path)[0]] == [f"a.{suffix}"]
+
+
+def test_gray_maps_are_read_in_every_depth(tmp_path: Path) -> None:
+    gray = random_images(1, 8, 8)[0]
+    np.testing.assert_array_equal(saved(tmp_path, Image.fromarray(gray), "a.pgm"), np.stack([gray] * 3))
+    deep = np.random.default_rng(0).integers(0, 65536, (8, 8)).astype(">u2")
+    (tmp_path / "deep.pgm").write_bytes(b"P5 8 8 65535\n" + deep.tobytes())
+    assert np.abs(decode(tmp_path / "deep.pgm", 8, 1)[0] - deep / 257).max() <= 0.5
+    (tmp_path / "floats.pgm").write_bytes(b"Pf 8 8 -1.0\n" + np.ones((8, 8), "<f4").tobytes())
+    with pytest.raises(InputError, match=r"floats\.pgm can't be decoded \(it holds floating-point values"):
+        decode(tmp_path / "floats.pgm", 8, 1)
+
+
+def test_what_is_not_read_is_counted_by_its_kind(root: Path) -> None:
+    for name in ("a.gif", "b.GIF", "labels.csv", "LICENSE", ".hidden"):
+        (root / name).write_text("")
+    assert load_root(root).left_out == f"4 files of {root} are not read: .gif 2, without suffix 1, .csv 1"
+    for name in ("b.GIF", "labels.csv", "LICENSE"):
+        (root / name).unlink()
+    assert load_root(root).left_out == f"4 files of {root} are not read: .gif 2, without suffix 1, .csv 1"  # once
+    assert list_images(root)[1] == f"1 file of {root} is not read: .gif 1"
+
+
+def test_a_folder_of_other_files_says_which(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").write_text("")
+    with pytest.raises(InputError, match=r"holds no image \(1 file of .* is not read: \.heic 1\): give a folder"):
+        list_images(tmp_path)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_images_are_turned_as_exif_says(tmp_path: Path, orientation: int) -> None:
     upright = np.arange(64, dtype=np.uint8).reshape(8, 8) * 3
@@ -148,7 +185,7 @@ def test_mixed_sizes_and_nested_folders_are_one_set_in_natural_order(tmp_path: P
         Image.new("RGB", size, (40 * level,) * 3).save(path)
     (tmp_path / "images" / "notes.txt").write_text("not an image")
     (tmp_path / "images" / "._1.png").write_text("what some systems leave beside an image")
-    assert [name for name, _, _ in list_images(tmp_path / "images")] == names
+    assert [name for name, _, _ in list_images(tmp_path / "images")[0]] == names
     levels = load_root(tmp_path / "images").read(0, 7).mean(dim=(1, 2, 3)) * 255
     assert levels.round().tolist() == [0, 40, 80, 120, 160, 200, 240]
 
@@ -157,7 +194,7 @@ def test_links_to_images_and_folders_are_followed_and_circles_end(root: Path, tm
     other = write_folder(tmp_path / "other", random_images(2, 8, 8))
     (root / "linked").symlink_to(other)
     (other / "back").symlink_to(root)
-    names = [name for name, _, _ in list_images(root)]
+    names = [name for name, _, _ in list_images(root)[0]]
     assert names[:6] == [f"{i}.png" for i in range(6)]
     assert names[6:] == ["linked/0.png", "linked/1.png"]
 
@@ -274,3 +311,33 @@ def test_the_options_a_folder_needs_are_named() -> None:
 def test_a_small_folder_is_tested_on_its_last_half(count: int, test: int) -> None:
     cfg = ImageFolderData(n=2, index=0, scale=1.0, size=8, channels=1, root=None)
     assert held_out_count(cfg, count) == test
+
+
+def test_a_tiff_is_its_first_page(tmp_path: Path) -> None:
+    first, second = (Image.fromarray(image) for image in random_images(2, 8, 8, 3))
+    first.save(tmp_path / "a.tif", save_all=True, append_images=[second], compression="tiff_lzw")
+    np.testing.assert_array_equal(decode(tmp_path / "a.tif", 8, 3), random_images(2, 8, 8, 3)[0].transpose(2, 0, 1))
+    assert load_root(write_folder(tmp_path / "b", random_images(4, 8, 8, 3), ".tiff")).count == 4
+
+
+def test_deep_gray_is_scaled_and_what_is_deeper_is_refused(tmp_path: Path) -> None:
+    deep = np.linspace(0, 65535, 64).reshape(8, 8)
+    Image.fromarray(deep.astype(np.uint16)).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(decode(tmp_path / "a.tif", 8, 1)[0], np.round(deep.astype(np.uint16) / 257))
+    for values in (deep.astype(np.int32) * 2, -deep.astype(np.int32)):
+        Image.fromarray(values).save(tmp_path / "b.tif")
+        with pytest.raises(InputError, match=r"b\.tif can't be decoded \(it holds 32-bit values"):
+            decode(tmp_path / "b.tif", 8, 1)
+
+
+def test_shuffled_folders_of_classes_share_every_class_between_the_splits(tmp_path: Path) -> None:
+    for name in "ab":
+        write_folder(tmp_path / "set" / name, random_images(8, 8, 8, 3, seed=ord(name)))
+    cfg = ImageFolderData(n=2, index=0, scale=1.0, size=8, channels=3, root=str(tmp_path / "set"), order="shuffled")
+    natural, shuffled = load_root(tmp_path / "set"), load(cfg)
+    assert natural.labels is not None
+    assert shuffled.labels is not None
+    assert natural.labels.tolist() == [0] * 8 + [1] * 8
+    assert len(set(shuffled.labels[8:].tolist())) == 2
+    label_of = {image.tobytes(): label for image, label in zip(natural.stored, natural.labels, strict=True)}
+    assert [label_of[image.tobytes()] for image in shuffled.stored] == shuffled.labels.tolist()

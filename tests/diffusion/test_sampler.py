@@ -3,11 +3,15 @@
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
+from diffmem import rng
 from diffmem.config.diffusion import (
     DDIMSampler,
     DDPMSampler,
@@ -16,7 +20,7 @@ from diffmem.config.diffusion import (
     SamplerConfig,
 )
 from diffmem.diffusion.process import Denoiser, Process
-from diffmem.diffusion.sampler import initial_noise, sample, scheduler
+from diffmem.diffusion.sampler import initial_noise, sample, scheduler, trailing_times
 
 DIFFUSION = LinearDiffusion(T=1000, beta_first=1e-4, beta_last=2e-2)
 SAMPLERS = {
@@ -31,9 +35,9 @@ def sampler(request: pytest.FixtureRequest) -> SamplerConfig:
     return SAMPLERS[request.param]
 
 
-def gaussian(mean: float, std: float) -> Denoiser:
+def gaussian(mean: float, std: float, diffusion: LinearDiffusion = DIFFUSION) -> Denoiser:
     """The exact epsilon of data N(mean, std^2): E[eps | x_t]."""
-    process = Process.from_config(DIFFUSION)
+    process = Process.from_config(diffusion)
 
     def epsilon(x: Tensor, t: Tensor) -> Tensor:
         signal, sigma = process.coefficients(t, x)
@@ -93,6 +97,44 @@ def test_trailing_times_and_the_reference_times_by_hand() -> None:
         sample(counting, initial_noise(1, (1,)), diffusion=DIFFUSION, sampler=sampler)
         assert times[:3] == first
         assert times[-1] == last
+
+
+@pytest.mark.parametrize("T", [75, 128, 997, 1000])
+@pytest.mark.parametrize(("kind", "std"), [(DDIMSampler, 0.37), (DDPMSampler, 0.35)])
+def test_calls_need_not_divide_the_times(kind: type[SamplerConfig], std: float, T: int) -> None:
+    """N(0.7, 0.4^2) by 50 calls, under one schedule cut into T times: 50 calls keep as much of the spread for any T."""
+    diffusion = LinearDiffusion(T=T, beta_first=0.1 / T, beta_last=20 / T)
+    noise = initial_noise(4000, (2,))
+    x = sample(gaussian(0.7, 0.4, diffusion), noise, diffusion=diffusion, sampler=kind(calls=50))
+    assert abs(float(x.mean()) - 0.7) < 4 * 0.4 / 8000**0.5
+    assert abs(float(x.std()) - std) < 4 * 0.4 / 16000**0.5
+
+
+@pytest.mark.parametrize(("T", "calls"), [(1000, 50), (1000, 1), (96, 12), (20, 20)])
+@pytest.mark.parametrize("kind", [DDIMSampler, DDPMSampler])
+def test_where_the_calls_divide_the_times_the_bytes_are_those_of_diffusers(
+    kind: type[SamplerConfig], T: int, calls: int
+) -> None:
+    diffusion = LinearDiffusion(T=T, beta_first=1e-4, beta_last=2e-2)
+    denoiser, noise = gaussian(0.1, 0.6, diffusion), initial_noise(5, (3,))
+    oracle, x = scheduler(diffusion), noise
+    oracle.set_timesteps(calls)
+    for t in oracle.timesteps.tolist():
+        options: dict[str, Any] = {}
+        if kind is DDPMSampler:
+            options = {"eta": 1.0, "variance_noise": rng.normal((5, 3), "ancestral noise", t)}
+        x = oracle.step(denoiser(x, torch.full((5,), t)), t, x, **options).prev_sample
+    assert torch.equal(sample(denoiser, noise, diffusion=diffusion, sampler=kind(calls=calls)), x)
+
+
+@given(T=st.integers(1, 3000), data=st.data())
+def test_trailing_times_are_distinct_and_nearly_even(T: int, data: st.DataObject) -> None:
+    calls = data.draw(st.integers(1, T))
+    known = trailing_times(T, calls)
+    steps = -np.diff([*known, -1])
+    assert known[0] == T - 1
+    assert steps.min() >= max(1, T / calls - 1)
+    assert steps.max() <= T / calls + 1
 
 
 def test_reference_is_ddim_on_its_own_times() -> None:

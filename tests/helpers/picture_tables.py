@@ -1,4 +1,4 @@
-"""A family of runs made by formula, for the tests of figures and report: τ_mem = 12 n, quality the same for all n."""
+"""Runs made by formula, for the tests of figures and report: τ_mem = 12 n, τ_bias = 4 n, one quality for all n."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 from diffmem.records import Film, SampleSheet
 from diffmem.stats.intervals import wilson
-from tests.helpers.families import planted_share
+from tests.helpers.families import planted_bias, planted_share
 
 STEPS = np.array([0, 50, 67, 89, 119, 158, 211, 281, 375, 500, 667, 889, 1186, 1581, 2108, 2812, 3750, 5000, 6000])
 
@@ -25,7 +25,8 @@ def family(
                 keys = {"run": f"digits-n{n}-w{width}-s{seed}", "n": n, "width": width, "seed": seed, "index": seed}
                 tau_mem, tau_gen = (16 / width) * draws.normal(1, 0.05, 2) * np.array([12 * n, 150])
                 rows += [keys | _row(int(step), n, float(tau_mem), draws) for step in STEPS]
-                times.append(keys | _time("tau_mem", float(tau_mem)) | _time("tau_gen", float(tau_gen)))
+                planted = {"tau_mem": tau_mem, "tau_gen": tau_gen, "tau_bias": tau_mem / 3, "fmem_onset": tau_mem / 1.5}
+                times.append(keys | {k: v for name, tau in planted.items() for k, v in _time(name, float(tau)).items()})
     return pd.DataFrame(rows), pd.DataFrame(times)
 
 
@@ -33,6 +34,8 @@ def _row(step: int, n: int, tau_mem: float, draws: np.random.Generator) -> dict[
     share = float(planted_share(step, tau_mem))
     count = int(draws.binomial(200, share))
     low, high = wilson(count, 200)
+    lean = round(200 * float(planted_bias(step, tau_mem / 3)))
+    lean_ends = wilson(lean, 200)
     quality = 30 / (1 + step / 12) + 8 / n**0.5 + 0.1
     train, gap = 0.02 + 0.9 / (1 + step / 20), 0.08 * share
     return {
@@ -41,6 +44,10 @@ def _row(step: int, n: int, tau_mem: float, draws: np.random.Generator) -> dict[
         "f_mem_low": low,
         "f_mem_high": high,
         "f_mem_null": 0.004,
+        "p_train": lean / 200,
+        "p_train_low": lean_ends[0],
+        "p_train_high": lean_ends[1],
+        "p_train_null": 0.52,
         "fd_pixels": quality,
         "fd_pixels_low": 0.93 * quality,
         "fd_pixels_high": 1.07 * quality,
@@ -70,6 +77,16 @@ LAWS: dict[str, dict[str, Any]] = {
         "n_reached": 4,
         "dof": 3,
         "definition": "fmem_crosses",
+    },
+    "tau_bias": {
+        "alpha": 1.01,
+        "low": 0.88,
+        "high": 1.14,
+        "log_c": float(np.log(3.9)),
+        "n_runs": 6,
+        "n_reached": 6,
+        "dof": 4,
+        "definition": "bias_crosses",
     },
     "tau_gen": {
         "alpha": -0.01,

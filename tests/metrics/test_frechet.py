@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffmem.errors import InputError
+from diffmem.metrics import frechet, left_out
 from diffmem.metrics.frechet import frechet_distance, frechet_jackknife, statistics
 
 
@@ -106,8 +107,52 @@ def test_downdated_blocks_equal_blocks_left_out(count: int, blocks: int) -> None
     estimate = frechet_distance(*statistics(features), *reference)
     low, high = jackknife(estimate, left_out, [len(part) for part in parts])
     found = frechet_jackknife(features, *reference, blocks=blocks)
-    np.testing.assert_allclose(found, (max(low, 0), high), rtol=1e-6)
-    assert found[0] <= estimate <= found[1]
+    np.testing.assert_allclose(found[:2], (max(low, 0), high), rtol=1e-6)
+    assert found.low <= estimate <= found.high
+    # Quenouille: blocks x estimate - (blocks - 1) x mean, for blocks of one size
+    sizes = np.array([len(part) for part in parts])
+    without = blocks * estimate - np.sum((1 - sizes / count) * left_out)
+    assert found.bias == pytest.approx(estimate - without, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize(("count", "dim", "power"), [(256, 128, 1.0), (400, 128, 3.0), (300, 128, 6.0), (203, 20, 0.0)])
+def test_one_eigenproblem_for_all_blocks_gives_what_one_for_each_does(count: int, dim: int, power: float) -> None:
+    """Deviations of up to twelve decades, two samples a feature and ten: against singular values of what is left."""
+    rng = np.random.default_rng(dim)
+    rows = rng.normal(size=(count, dim)) * np.arange(1, dim + 1) ** -power
+    rows -= rows.mean(0)
+    parts = np.array_split(np.arange(count), 20)
+    whole, without = left_out.root_traces(rows, [len(part) for part in parts])
+    expected = np.linalg.svd(rows, compute_uv=False).sum()
+    assert whole == pytest.approx(expected, rel=left_out.RELATIVE)
+    for part, found in zip(parts, without, strict=True):
+        rest = np.delete(rows, part, axis=0)
+        known = np.linalg.svd(rest - rest.mean(0), compute_uv=False).sum()
+        assert abs(found - known) < left_out.RELATIVE * expected
+
+
+def test_what_lies_in_one_block_alone_goes_with_it() -> None:
+    """A direction that only the first block has: without it nothing is left there, and no logarithm is taken of it."""
+    rows = np.random.default_rng(0).normal(size=(120, 30))
+    rows[:, 0] = np.where(np.arange(120) < 6, rows[:, 0], 0.0)
+    rows -= rows.mean(0)
+    _, without = left_out.root_traces(rows, [6] * 20)
+    rest = rows[6:] - rows[6:].mean(0)
+    assert without[0] == pytest.approx(np.linalg.svd(rest, compute_uv=False).sum(), rel=1e-6)
+    assert left_out.root_traces(np.zeros((8, 3)), [4, 4]) == (0.0, [0.0, 0.0])
+
+
+def test_many_features_have_the_distance_and_the_interval_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    features, reference = 2 + rng.normal(size=(300, 60)), statistics(rng.normal(size=(200, 60)) * 1.2)
+    known, interval = frechet.with_jackknife(features, *reference)
+    assert known == frechet_distance(*statistics(features), *reference)
+    assert interval == frechet_jackknife(features, *reference)
+    monkeypatch.setattr(frechet, "MANY", 1)
+    found, (low, high, bias) = frechet.with_jackknife(features, *reference)
+    assert found == pytest.approx(known, rel=1e-6)
+    assert (low, high) == pytest.approx((interval.low, interval.high), rel=1e-5)
+    assert bias == pytest.approx(interval.bias, rel=1e-3)
 
 
 def test_interval_covers() -> None:
@@ -125,3 +170,19 @@ def test_interval_is_cut_at_zero() -> None:
     features = np.random.default_rng(6).normal(size=(40, 1))
     mean, cov = statistics(features)
     assert frechet_jackknife(features, mean, cov)[0] == 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "spread"), [(200, 1.0), (200, 0.85), (400, 0.85)])
+def test_the_bias_is_that_of_planted_gaussians(count: int, spread: float) -> None:
+    """64 features with the spectrum of digits: the mean estimate less the known distance, within a tenth."""
+    rng = np.random.default_rng(count)
+    deviation = 0.8 * np.arange(1, 65) ** -0.8
+    reference = (np.zeros(64), np.diag(deviation**2))
+    known = np.sum((deviation - spread * deviation) ** 2)
+    draws = [spread * deviation * rng.normal(size=(count, 64)) for _ in range(40)]
+    estimates = np.array([frechet_distance(*statistics(draw), *reference) for draw in draws])
+    biases = np.array([frechet_jackknife(draw, *reference).bias for draw in draws])
+    planted = estimates.mean() - known
+    assert planted > 10 * estimates.std() / np.sqrt(len(draws))  # the bias is seen, and no accident
+    assert biases.mean() == pytest.approx(planted, rel=0.1)

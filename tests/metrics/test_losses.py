@@ -26,8 +26,11 @@ def test_loss_of_a_model_that_answers_zero(count: int) -> None:
     for t, loss in losses.items():
         x0, eps = pairs(images, t)
         assert len(x0) >= DRAWS
-        assert loss == pytest.approx(float(eps.double().square().mean()), rel=1e-6)
-        assert abs(loss - 1) < 4 * (2 / eps.numel()) ** 0.5
+        each = eps.double().square().flatten(1).mean(1)
+        assert loss.value == pytest.approx(float(each.mean()), rel=1e-6)
+        assert loss.se == pytest.approx(float(each.std()) / len(each) ** 0.5, rel=1e-6)
+        assert abs(loss.value - 1) < 4 * loss.se
+        assert loss.se == pytest.approx((2 / eps.numel()) ** 0.5, rel=0.2)  # eps^2 has variance 2
 
 
 @pytest.mark.parametrize("tile", [1024, 7])
@@ -38,8 +41,8 @@ def test_loss_of_a_model_that_is_exact(tile: int) -> None:
         return x / (1 - PROCESS.alpha_bar[t]).sqrt()[:, None]
 
     zeros = torch.zeros(10, 4)
-    assert epsilon_losses(exact, PROCESS, zeros, t=(30,), tile=tile)[30] < 1e-12
-    doubled = epsilon_losses(lambda x, t: 2 * exact(x, t), PROCESS, zeros, t=(30,), tile=tile)[30]
+    assert epsilon_losses(exact, PROCESS, zeros, t=(30,), tile=tile)[30].value < 1e-12
+    doubled = epsilon_losses(lambda x, t: 2 * exact(x, t), PROCESS, zeros, t=(30,), tile=tile)[30].value
     assert doubled == pytest.approx(float(pairs(zeros, 30)[1].square().mean()), rel=1e-5)
 
 
@@ -52,6 +55,20 @@ def test_noise_depends_on_position_time_and_repeat_alone() -> None:
     assert torch.equal(x_many, torch.cat([many, many]))
     assert not torch.equal(eps_few[:600], eps_few[600:])
     assert not torch.equal(eps_few, pairs(few, t=6)[1])
+
+
+@pytest.mark.parametrize(("draws", "used"), [(1, 100), (100, 100), (101, 200), (1600, 1600)])
+def test_draws_decide_how_often_each_image_is_used(draws: int, used: int) -> None:
+    """The first ones are the same, and four times as many have half the standard error."""
+    images = torch.rand(100, 1, 4, 4)
+    few = torch.cat([eps for _, eps in noise_pairs(PROCESS, images, 5, 64, draws)])
+    assert len(few) == used
+    assert torch.equal(few[:100], pairs(images)[1][:100])
+    errors = [
+        epsilon_losses(lambda x, t: torch.zeros_like(x), PROCESS, images, t=(5,), draws=count)[5].se
+        for count in (used, 4 * used)
+    ]
+    assert errors[0] / errors[1] == pytest.approx(2, rel=0.25)
 
 
 def test_measuring_leaves_no_trace() -> None:

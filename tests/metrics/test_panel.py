@@ -21,7 +21,7 @@ from diffmem.metrics.authenticity import auth_pct, authentic
 from diffmem.metrics.calibrated_l2 import calibrated_l2
 from diffmem.metrics.consistency import consistency, unrelated
 from diffmem.metrics.data_copying import data_copying
-from diffmem.metrics.features.gap import feature_nearest
+from diffmem.metrics.features.gap import FeatureIndex
 from diffmem.metrics.features.pca import principal_components
 from diffmem.metrics.memorization import leave_one_out
 from diffmem.metrics.nearest_k import nearest_k
@@ -86,6 +86,9 @@ def test_calibrated_l2_by_brute_force(n: int) -> None:
     np.testing.assert_allclose(calibrated_l2(samples, TrainingIndex(train)).numpy(), expected, rtol=1e-9)
 
 
+CELLS_OF_TWO = [(slice(0, 40), slice(0, 30)), (slice(40, None), slice(30, 60))]  # samples, held-out images
+
+
 def c_t(q: np.ndarray, p: np.ndarray, t: np.ndarray) -> float:
     """Z_U in one cell through scipy's U and the normal approximation without ties (Meehan et al. 2020)."""
     u = mannwhitneyu(cdist(q, t).min(1), cdist(p, t).min(1)).statistic
@@ -112,6 +115,16 @@ def test_c_t_is_the_weighted_mean_over_cells() -> None:
     z = [c_t(cell(samples, s), cell(heldout, s), cell(train, s)) for s in shifts[:2]]
     found = [data_copying(samples, heldout, train, seed=seed) for seed in range(12)]
     assert min(abs(value - (30 * z[0] + 30 * z[1]) / 60) for value in found) < 1e-9
+
+
+@pytest.mark.parametrize(("count", "counts"), [(19, False), (20, True), (21, True)])
+def test_c_t_counts_a_cell_from_twenty_samples_on(count: int, counts: bool) -> None:
+    train, heldout = (torch.cat([images(30, 2 * s), images(30, 2 * s + 1) + 100]) for s in (0, 1))
+    samples = torch.cat([images(40, 31), images(count, 32) + 100])
+    z = [c_t(flat(samples[q]), flat(heldout[p]), flat(train[p])) for q, p in CELLS_OF_TWO]
+    found = [data_copying(samples, heldout, train, cells=2, seed=seed) for seed in range(6)]
+    expected = float(np.mean(z)) if counts else z[0]
+    assert min(abs(value - expected) for value in found) < 1e-9
 
 
 def test_c_t_sees_copies_and_knows_fresh_samples() -> None:
@@ -172,11 +185,11 @@ def test_features_hold_the_variance_and_find_copies() -> None:
     share = float(features.var(0).sum()) / whole.var(0, ddof=1).sum()
     assert 0.9 <= share < 0.95
     index = TrainingIndex(train)
-    found = feature_nearest(train[:20] + 0.001, index, project)
+    found = FeatureIndex(index, project).nearest_two(train[:20] + 0.001)
     assert found.i1.tolist() == list(range(20))
     assert float((found.d1 / found.d2).max()) < 0.1
     # distances in a rotation onto fewer axes are never larger than in pixels
-    assert bool((feature_nearest(fresh, index, project).d1 <= index.nearest_two(fresh).d1 + 1e-6).all())
+    assert bool((FeatureIndex(index, project).nearest_two(fresh).d1 <= index.nearest_two(fresh).d1 + 1e-6).all())
 
 
 @pytest.mark.parametrize(("shift", "scale"), [(3.0, 1.0), (0.0, 7.0), (-0.5, 0.125)])
@@ -187,7 +200,9 @@ def test_a_shift_or_scale_of_pixels_changes_no_measure_of_samples(shift: float, 
     def measured(move: float, times: float) -> dict[str, float]:
         x, held, a = ((some.double() + move) * times for some in (samples, heldout, train))
         index = TrainingIndex(a)
-        return panel.of_samples(x, index.nearest_two(x), index, held, principal_components(held), 1 / 3)
+        return panel.of_samples(
+            x, index.nearest_two(x), index, held, FeatureIndex(index, principal_components(held)), 1 / 3
+        )
 
     assert measured(shift, scale) == pytest.approx(measured(0.0, 1.0), rel=1e-6)
 
@@ -198,7 +213,8 @@ def test_memory_mapped_images_give_the_same(tmp_path: Path) -> None:
     mapped = TrainingIndex(np.load(tmp_path / "train.npy", mmap_mode="r"))
     index, project = TrainingIndex(train), principal_components(heldout)
     first, second = (
-        panel.of_samples(heldout, one.nearest_two(heldout), one, heldout, project, 1 / 3) for one in (mapped, index)
+        panel.of_samples(heldout, one.nearest_two(heldout), one, heldout, FeatureIndex(one, project), 1 / 3)
+        for one in (mapped, index)
     )
     assert first == second
     assert torch.equal(leave_one_out(mapped).d1, leave_one_out(index).d1)
@@ -211,7 +227,12 @@ def test_duplicates_change_no_measure_of_samples() -> None:
     def measured(a: Tensor) -> dict[str, float]:
         index = TrainingIndex(a)
         return panel.of_samples(
-            samples, index.nearest_two(samples), index, heldout, principal_components(heldout), 1 / 3
+            samples,
+            index.nearest_two(samples),
+            index,
+            heldout,
+            FeatureIndex(index, principal_components(heldout)),
+            1 / 3,
         )
 
     assert measured(torch.cat([train, train[:40], train[:3]])) == pytest.approx(measured(train), rel=1e-12)
@@ -223,7 +244,9 @@ def test_every_measure_points_the_way_it_says() -> None:
     index, project = TrainingIndex(train), principal_components(heldout)
 
     def measured(samples: Tensor) -> dict[str, float]:
-        return panel.of_samples(samples, index.nearest_two(samples), index, heldout, project, 1 / 3)
+        return panel.of_samples(
+            samples, index.nearest_two(samples), index, heldout, FeatureIndex(index, project), 1 / 3
+        )
 
     fresh, copies = measured(images(150, 2)), measured(train + 0.05 * images(150, 3))
     for name, value in fresh.items():

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from diffmem.config.model import MODELS, ModelConfig, ResMLPModel, UNetModel, UNetReferenceModel
 from diffmem.config.options import build_variant
 from diffmem.errors import InputError
-from diffmem.models import NETWORKS, build
+from diffmem.models import NETWORKS, build, parameters
 from diffmem.models.io import load_model, save_model
 
 SIZE: dict[str, Any] = {
@@ -96,6 +96,16 @@ def test_a_sample_does_not_see_the_others(name: str) -> None:
     together = model(x, t)
     alone = torch.cat([model(x[i : i + 1], t[i : i + 1]) for i in range(4)])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+
+
+@every_model
+def test_parameters_are_counted_without_making_the_network(name: str) -> None:
+    before = torch.get_rng_state()
+    assert parameters(*CASES[name]) == sum(weight.numel() for weight in make(name).parameters() if weight.requires_grad)
+    parameters.cache_clear()
+    torch.set_rng_state(before)
+    parameters(*CASES[name])
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @every_model

@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffmem.stats.intervals import bootstrap_fraction, jackknife, wilson
+from diffmem.stats.intervals import bootstrap_fraction, effective_size, jackknife, wilson, wilson_mean
 
 
 @given(st.integers(1, 20000), st.floats(0, 1), st.sampled_from([0.8, 0.95, 0.99]))
@@ -36,6 +36,31 @@ def test_what_is_no_fraction_is_refused(count: int, total: int) -> None:
     for interval in (wilson, bootstrap_fraction):
         with pytest.raises(ValueError, match="no fraction"):
             interval(count, total)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.002, 0.03, 0.2, 0.5, 0.97, 1.0])
+def test_a_mean_with_the_scatter_of_a_fraction_has_its_interval_and_one_with_less_a_narrower(share: float) -> None:
+    error = math.sqrt(share * (1 - share) / 200)
+    assert wilson_mean(share, error, 200) == pytest.approx(wilson(200 * share, 200))
+    low, high = wilson_mean(share, error / 2, 200)
+    assert wilson(200 * share, 200)[0] <= low <= share <= high <= wilson(200 * share, 200)[1]
+    assert high > low
+    assert effective_size(share, *wilson_mean(share, error, 200)) == pytest.approx(200)
+    wide = wilson_mean(share, 0.1, 200)
+    size = float(effective_size(share, *wide))
+    assert wilson(share * size, size) == pytest.approx(wide)
+
+
+def test_coverage_of_a_rare_fraction_by_enumeration() -> None:
+    """What 0.002 of 200 samples gives, over every count: Wilson covers, the percentiles of resamples do not."""
+    counts = range(201)
+    chance = np.asarray(scipy.stats.binom.pmf(counts, 200, 0.002))
+    covers = {
+        interval: sum(float(chance[c]) for c in counts if interval(c, 200)[0] <= 0.002 <= interval(c, 200)[1])
+        for interval in (wilson, bootstrap_fraction)
+    }
+    assert covers[wilson] == pytest.approx(0.939, abs=0.001)
+    assert covers[bootstrap_fraction] == pytest.approx(0.33, abs=0.005)
 
 
 def test_bootstrap_is_seeded_and_equals_resampling_the_indicators() -> None:

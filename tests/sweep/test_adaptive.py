@@ -204,7 +204,7 @@ def words(*more: str) -> list[str]:
     ("arguments", "said"),
     [
         (["--adaptive", "--runs", "0", "data.n=8,12"], "--runs 0 is out of range: it must be at least 2"),
-        (["--adaptive", "--runs", "-3", "data.n=8,12"], "--runs -3 is out of range"),
+        (["--adaptive", "--runs", "-3", "data.n=8,12"], "--runs: -3 is out of range"),
         (["--adaptive", "data.n=8"], "the grid has data.n=8 alone: name at least two, such as data.n=8,32."),
         (["--adaptive", "data.n=8", "seed=0,1"], "the grid has data.n=8 alone"),
         (
@@ -214,7 +214,7 @@ def words(*more: str) -> list[str]:
         (["--adaptive", "--step", "0", "data.n=8,12"], "--step 0 is out of range"),
         (["--runs", "4", "data.n=8,12"], "--runs is for an adaptive sweep: add --adaptive, or leave it out."),
         (["--step", "4", "data.n=8,12"], "--step is for an adaptive sweep"),
-        (["--adaptive", "--runs", "many", "data.n=8,12"], "argument --runs: invalid int value: 'many'"),
+        (["--adaptive", "--runs", "many", "data.n=8,12"], "argument --runs: many is not a whole number"),
     ],
 )
 def test_bad_input_costs_nothing(

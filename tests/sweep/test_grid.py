@@ -1,5 +1,6 @@
 """A sweep: each run once, whole, whatever happens to its worker; then fit, figures and report from what is there."""
 
+import contextlib
 import json
 import os
 import re
@@ -16,25 +17,12 @@ import pytest
 from diffmem.cli.main import main
 from diffmem.data import Dataset
 from diffmem.errors import InputError
-from diffmem.executors.pool import PRELOAD, WorkerDied, start
+from diffmem.executors.pool import PRELOAD
 from diffmem.store import RunDir
 from diffmem.sweep.grid import plan_grid, run_all
-from diffmem.training.plan import plan
-from diffmem.training.session import execute
-from tests.helpers.tiny import OVERRIDES, outcome_bytes, tiny
+from tests.helpers.tiny import OVERRIDES, tiny
 
 GRID = [*(word for word in OVERRIDES if not word.startswith(("data.n=", "threads="))), "data.n=8,12", "out=runs"]
-POOL = {"name": "pool", "workers": None, "retries": 1}
-
-
-@pytest.mark.slow
-def test_a_run_in_the_pool_has_the_bytes_of_one_here(tmp_path: Path) -> None:
-    here, pooled = tiny(tmp_path / "here"), tiny(tmp_path / "pool", executor=POOL)
-    execute(plan(here))
-    pool = start(pooled)
-    assert pool.submit(pooled).result(600).status == "complete"
-    pool.close()
-    assert outcome_bytes(plan(pooled).run.path) == outcome_bytes(plan(here).run.path)
 
 
 def test_planning_a_large_grid_makes_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,34 +34,7 @@ def test_planning_a_large_grid_makes_no_image(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_replaced_and_its_run_goes_on(tmp_path: Path) -> None:
-    config = tiny(tmp_path, train={"steps": 20_000, "save_seconds": 0.2}, grid={"first": 10_000}, executor=POOL)
-    pool = start(config)
-    future = pool.submit(config)
-    run = plan(config).run
-    killed = wait_for_steps(run)
-    os.kill(killed, signal.SIGKILL)
-    replacement = wait_for_steps(run, other_than=killed)
-    assert len(run.read_meta()["segments"]) == 2
-    os.kill(replacement, signal.SIGKILL)  # more often than it may be started again
-    with pytest.raises(WorkerDied, match="died 2 times"):
-        future.result(300)
-    pool.close()
-
-
-def wait_for_steps(run: RunDir, other_than: int = 0) -> int:
-    """The process that trains the run, once it has left a resume point."""
-    for _ in range(6000):
-        status = run.read_status()
-        if status.get("pid", other_than) != other_than and status.get("step", 0) > 0 and run.read_resume():
-            return int(status["pid"])
-        time.sleep(0.05)
-    raise AssertionError("waited in vain")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_sweep_leaves_its_runs_at_resume_points(tmp_path: Path, number: int) -> None:
+def test_an_interrupted_sweep_leaves_its_runs_at_resume_points(tmp_path: Path) -> None:
     words = [word for word in GRID if not word.startswith(("train.steps", "grid."))]
     command = [sys.executable, "-c", "import sys; from diffmem.cli.main import main; sys.exit(main())", "sweep"]
     command += [*words, "train.steps=100000", "grid.first=50000", "executor.workers=2"]
@@ -81,10 +42,10 @@ def test_an_interrupted_sweep_leaves_its_runs_at_resume_points(tmp_path: Path, n
         runs: list[RunDir] = []
         for _ in range(6000):
             runs = [RunDir(path) for path in (tmp_path / "runs").glob("digits-*")]
-            if len(runs) == 2 and all(run.read_status().get("step", 0) > 5 for run in runs):
+            if len(runs) == 2 and all((run.read_status().get("step") or 0) > 5 for run in runs):
                 break
             time.sleep(0.05)
-        os.kill(sweep.pid, number)
+        os.kill(sweep.pid, signal.SIGINT)
         out, _ = sweep.communicate(timeout=300)
     assert sweep.returncode == 130
     assert out.count("interrupted") == 2
@@ -103,7 +64,7 @@ def test_sweep_fits_draws_reports_and_then_has_nothing_to_do(
     monkeypatch.chdir(tmp_path)
     assert main(["sweep", *GRID, "executor=here", "experiment=null"]) == 0
     printed = capsys.readouterr().out
-    assert "no law" in printed  # two runs of 24 steps reach nothing, and the sentence says so
+    assert "nothing memorized by step 24" in printed
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     folder = tmp_path / "runs"
     assert {path.name for path in folder.iterdir() if path.is_file()} == {
@@ -121,14 +82,16 @@ def test_sweep_fits_draws_reports_and_then_has_nothing_to_do(
     page = (folder / "report.html").read_text()
     assert not re.search(r"(src|href)=[\"']?https?:", page)
 
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
+    owned = ("lock", "lease")  # who holds a run changes with every process
+    files = [path for path in folder.rglob("*") if path.is_file() and not {path.name, path.parent.name} & set(owned)]
+    before = {path: path.read_bytes() for path in files}
     assert main(["sweep", *GRID, "executor=here", "experiment=null"]) == 0
     assert "Nothing to do" in capsys.readouterr().out
     changed = [path.name for path, content in before.items() if path.read_bytes() != content]
     assert set(changed) <= {"status.json"}
     for verb in ("fit", "report"):
         assert main([verb, "runs"]) == 0
-        assert "no law" in capsys.readouterr().out
+        assert "nothing memorized by step 24" in capsys.readouterr().out
 
 
 def test_runs_are_planned_once_and_longest_first(tmp_path: Path) -> None:
@@ -142,14 +105,12 @@ def test_runs_are_planned_once_and_longest_first(tmp_path: Path) -> None:
         plan_grid([])
 
 
-def test_a_failed_run_does_not_take_the_others_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import contextlib
-
+def test_a_failed_run_does_not_take_the_others_with_it(tmp_path: Path) -> None:
     plans = plan_grid([tiny(tmp_path, data={"n": n}, train={"steps": 2}) for n in (8, 12)])
-    with plans[0].run.lock():  # somebody else works on the longer run
-        results = run_all(plans, contextlib.nullcontext())
+    (plans[0].run.path / "metrics.jsonl").mkdir(parents=True)
+    results = run_all(plans, contextlib.nullcontext())
     assert [result.exit_code for result in results] == [1, 0]
-    assert "in use by" in results[0].sentence
+    assert "no regular file" in results[0].sentence
     assert results[1].sentence == "complete, trained to step 2"
 
 

@@ -183,6 +183,17 @@ def test_sampled_features_are_averages_over_the_noise() -> None:
         assert exact == pytest.approx(sampled, abs=4 * 1.5 / math.sqrt(noises))  # the products have variance below 2
 
 
+def test_population_of_sampled_features_where_few_directions_dominate() -> None:
+    d, t = 60, 0.05
+    sigma = power_law(2.5, d)
+    made = draw(Model(psi_p=1, psi_n=0.2, t=t, activation="erf", cov=sigma), d, features="sampled", seed=4)
+    w = np.random.default_rng(4).standard_normal((d, d)) / math.sqrt(d)  # as `draw` begins
+    k = (w * (math.exp(-2 * t) * sigma.eigenvalues - math.expm1(-2 * t))) @ w.T
+    length = np.sqrt(1 + 2 * np.diag(k))
+    exact = 2 / math.pi * np.arcsin(2 * k / np.outer(length, length))  # Williams 1997
+    assert made.u_test == pytest.approx(exact, abs=1e-4)
+
+
 def test_sampled_features_have_the_curves_of_the_gaussian_equivalent() -> None:
     model = Model(psi_p=2, psi_n=1, t=0.1)
     limit = limit_curves(model, [3.0, 30.0, 300.0])

@@ -60,6 +60,7 @@ def test_merged_bands_have_no_times() -> None:
     assert merged.mem is None
     assert merged.gen is not None
     assert edge_times(Model(psi_p=0.5, psi_n=3, t=0.1)).mem is None
+    assert edge_times(Model(psi_p=8, psi_n=0.5, t=0.1)) == (None, None)  # bulk 2 holds the points alone
 
 
 def drawn(tau: np.ndarray, train: np.ndarray, test: np.ndarray) -> Curves:

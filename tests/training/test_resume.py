@@ -15,15 +15,16 @@ from types import FrameType
 
 import pytest
 
-from diffmem import store
+from diffmem.config.identity import MEASURES, evaluation, short_hash
 from diffmem.config.settings import Config
+from diffmem.definitions import BOOKENDS
 from diffmem.executors.pool import PRELOAD
 from diffmem.files import DamagedWarning
 from diffmem.store import RunDir
 from diffmem.training import machine
 from diffmem.training.plan import plan
 from diffmem.training.session import Outcome, execute
-from tests.helpers.tiny import CHECKPOINTS, outcome_bytes, tiny
+from tests.helpers.tiny import CHECKPOINTS, outcome_bytes, same_bytes, tiny
 
 pytestmark = pytest.mark.slow
 
@@ -33,8 +34,15 @@ PROCESSES.set_forkserver_preload(PRELOAD)
 
 
 def settings(out: Path, **groups: object) -> Config:
-    """The tiny run with averaged weights and dropout, and a resume point at almost every step."""
-    return tiny(out, train={"ema": 0.9, "save_seconds": 0.01, **groups}, model={"dropout": 0.2})
+    """The tiny run with averaged weights, dropout and labels, and a resume point at almost every step."""
+    decided = {"ema": "power", "ema_sigma": 0.1, "label_dropout": 0.3}
+    return tiny(
+        out,
+        data={"labels": "random"},
+        train={**decided, "save_seconds": 0.01, **groups},
+        model={"dropout": 0.2, "classes": 10},
+        eval={"weights": "ema"},
+    )
 
 
 def start(config: Config, kill_at_write: int = 0) -> BaseProcess:
@@ -64,10 +72,9 @@ def _die_at(event: int) -> None:
 
         return call
 
-    store.os.fsync = counted(os.fsync)  # type: ignore[assignment]
-    store.Path.replace = counted(Path.replace)  # type: ignore[method-assign, assignment]
-    store.Path.rename = counted(Path.rename)  # type: ignore[method-assign, assignment]
-    store.shutil.rmtree = counted(shutil.rmtree)  # type: ignore[assignment]
+    for module, names in ((os, ("fsync", "replace", "rename", "unlink", "ftruncate")), (shutil, ("rmtree",))):
+        for name in names:
+            setattr(module, name, counted(getattr(module, name)))
 
 
 @pytest.fixture(scope="module")
@@ -108,26 +115,17 @@ def test_kills_at_random_moments_and_during_every_kind_of_write(tmp_path: Path, 
             kills += 1
         if process.exitcode == 0:
             (run,) = tmp_path.iterdir()
-            assert same(outcome_bytes(run), whole)
+            assert same_bytes(outcome_bytes(run), whole)
             shutil.rmtree(run)
             finished += 1
     process = start(config)
     process.join()
     assert process.exitcode == 0
     (run,) = tmp_path.iterdir()
-    assert same(outcome_bytes(run), whole)
+    assert same_bytes(outcome_bytes(run), whole)
 
 
-def same(found: dict[str, bytes], expected: dict[str, bytes]) -> bool:
-    """Equal but for the pointer's older entry, which names whatever was saved before the last step."""
-    last = [json.loads(files.pop("resume.json"))[-1] for files in (dict(found), dict(expected))]
-    assert last[0] == last[1]
-    rest = [{name: content for name, content in files.items() if name != "resume.json"} for files in (found, expected)]
-    assert rest[0].keys() == rest[1].keys()
-    return all(rest[0][name] == rest[1][name] for name in rest[0])
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 @pytest.mark.parametrize("phase", ["training", "evaluating"])
 def test_a_polite_signal_leaves_at_once_and_loses_nothing(
     tmp_path: Path, whole: dict[str, bytes], number: int, phase: str
@@ -148,30 +146,31 @@ def test_a_polite_signal_leaves_at_once_and_loses_nothing(
         assert json.loads(run.resume_pointer_path.read_text())[-1]["step"] >= 7
     again = start(settings(tmp_path))
     again.join()
-    assert same(outcome_bytes(run.path), whole)
+    assert same_bytes(outcome_bytes(run.path), whole)
 
 
 def _work_slowly(config: Config, phase: str) -> None:
     """A run that says where it is and dwells there: at step 7 of training, or in its third evaluation."""
-    from diffmem.training import rows, signals, train
+    from diffmem.training import rows, signals
+    from diffmem.training.step import EagerStep
 
     signals.PATIENCE_SECONDS = 60.0  # a busy machine must not turn a save into an abandoned step
     path = plan(config).run.path / "slow"
     if phase == "training":
-        step, request, asked = train._step, signals.Interrupts._request, threading.Event()
+        own, request, asked = EagerStep.__call__, signals.Interrupts._request, threading.Event()
 
         def noted_request(self: signals.Interrupts, number: int, frame: FrameType | None) -> None:
             asked.set()
             request(self, number, frame)
 
-        def slow_step(state: train.State, *rest: object) -> object:
-            if state.step >= 7:
+        def slow_step(self: EagerStep, step: int) -> None:
+            if step >= 7:
                 path.touch()
                 asked.wait(60)
-            return step(state, *rest)  # type: ignore[arg-type]
+            own(self, step)
 
         signals.Interrupts._request = noted_request  # type: ignore[method-assign]
-        train._step = slow_step  # type: ignore[assignment]
+        EagerStep.__call__ = slow_step  # type: ignore[method-assign]
     else:
         evaluate = rows.Evaluator.__call__
 
@@ -217,6 +216,25 @@ def test_a_finished_run_is_left_alone(finished: tuple[Config, RunDir, dict[str, 
     config, run, before = finished
     assert again(config) == Outcome("complete", "trained to step 24", worked=False)
     assert outcome_bytes(run.path) == before
+
+
+def test_rows_of_an_earlier_version_of_the_measures_are_made_again_beside_the_old(
+    finished: tuple[Config, RunDir, dict[str, bytes]],
+) -> None:
+    config, run, before = finished
+    meta = run.read_meta()
+    assert meta["measures"] == MEASURES
+    assert set(meta["bookends"]) == set(BOOKENDS) - {"halves"}  # which standard measures alone have
+    run.write_meta({name: value for name, value in meta.items() if name not in ("measures", "bookends")})
+    old = [{"step": row["step"], "f_mem": row["f_mem"]} for row in run.primary.read_rows()]
+    run.primary.write_rows(old)
+    assert again(config).worked
+    aside = run.evaluation(short_hash(evaluation(config.to_mapping(), 1)))
+    assert aside.read_rows() == old
+    assert aside.samples_path(0).is_file()
+    assert outcome_bytes(run.path) == before
+    assert run.read_meta()["bookends"] == meta["bookends"]
+    assert not again(config).worked
 
 
 def test_more_steps_continue_the_run(finished: tuple[Config, RunDir, dict[str, bytes]], tmp_path: Path) -> None:
@@ -275,7 +293,7 @@ def test_a_damaged_checkpoint_is_named_and_made_anew(
 ) -> None:
     config, run, before = finished
     flip(run.checkpoint_path(step) / name, place=1 if name == "diffmem.json" else -20)
-    with pytest.warns(DamagedWarning, match=f"{run.checkpoint_path(step).name}/{name} is damaged"):
+    with pytest.warns(DamagedWarning, match=f"{run.checkpoint_path(step).name}/{name} is damaged or gone"):
         again(config)
     assert outcome_bytes(run.path) == before
 

@@ -12,9 +12,12 @@ from diffmem.config.settings import Config
 from diffmem.data import load, split
 from diffmem.diffusion.process import Process
 from diffmem.metrics.losses import epsilon_losses
-from diffmem.training import snapshot
+from diffmem.training import average, snapshot
 from diffmem.training.initial import Diverged, State, initial_state
+from diffmem.training.kernels import Kernels
+from diffmem.training.step import prepare
 from diffmem.training.train import train
+from tests.helpers.plain_loop import plain_steps
 from tests.helpers.tiny import tiny
 
 CPU = torch.device("cpu")
@@ -25,6 +28,10 @@ SETTINGS = {
     "adamw": tiny(optimizer={"name": "adamw", "weight_decay": 0.1}),
     "dropout": tiny(model={"dropout": 0.3}),
     "ema": tiny(train={"ema": 0.8}),
+    "power": tiny(train={"ema": "power", "ema_sigma": 0.1}),
+    "power, half precision": tiny(
+        train={"ema": "power", "ema_sigma": 0.25, "precision": "bf16", "channels_last": True}
+    ),
     "full batch": tiny(train={"batch": "full"}),
     "uneven batch": tiny(train={"batch": 3}),
     "fixed t": tiny(train={"t": 7}),
@@ -50,7 +57,8 @@ def images(config: Config) -> Tensor:
 
 def run(config: Config, until: int, state: State | None = None, look: Callable[[State], None] | None = None) -> State:
     state = state or initial_state(config, CPU)
-    for moment in train(state, images(config), Process.from_config(config.diffusion), config):
+    step = prepare(state, images(config), Process.from_config(config.diffusion), config, Kernels())
+    for moment in train(state, step):
         if look:
             look(moment)
         if moment.step == until:
@@ -104,6 +112,22 @@ def test_global_random_state_is_neither_used_nor_touched(config: Config) -> None
     assert tensors(run(config, 3)) == first
 
 
+ATTENTION = {"multipliers": [1, 2], "attention": [2], "mid_attention": True, "heads": 2, "dropout": 0.3}
+WITH_ATTENTION = {
+    "mirrored": tiny(data={"augment": "flip"}),
+    "attention": tiny(model=ATTENTION, train={"ema": "power", "ema_sigma": 0.1}),
+    "attention, half precision": tiny(model=ATTENTION, train={"precision": "bf16", "channels_last": True}),
+    "attention, reference": tiny(model={**ATTENTION, "name": "unet_reference"}, train={"precision": "bf16"}),
+}
+
+
+@pytest.mark.parametrize("config", [*SETTINGS.values(), *WITH_ATTENTION.values()], ids=[*SETTINGS, *WITH_ATTENTION])
+def test_bytes_are_those_of_the_first_version(config: Config) -> None:
+    plain = initial_state(config, CPU)
+    plain_steps(plain, images(config), Process.from_config(config.diffusion), config, 5)
+    assert tensors(run(config, 5)) == tensors(plain)
+
+
 def test_steps_are_those_of_a_plain_loop() -> None:
     """Adam on the epsilon loss, written out with torch's own optimizer and the keyed draws."""
     config = SETTINGS["adam"]
@@ -111,7 +135,7 @@ def test_steps_are_those_of_a_plain_loop() -> None:
     model = copy.deepcopy(initial_state(config, CPU).model).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=config.optimizer.lr)
     for step in range(5):
-        x0 = data[rng.batch_indices(config.seed, step, len(data), 4, CPU)]
+        x0 = data[rng.batches(config.seed, step, 1, len(data), 4)[0]]
         eps = torch.empty_like(x0).normal_(generator=rng.generator(config.seed, "noise", step))
         t = torch.randint(1, 20, (4,), generator=rng.generator(config.seed, "t", step))
         alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 2e-2, 20, dtype=torch.float64), 0)[t].float()[
@@ -148,17 +172,24 @@ def test_t_is_uniform_without_zero() -> None:
     assert ((counts[1:] - expected).abs() < 4 * expected**0.5).all()
 
 
-def test_averaged_weights_are_the_recursion() -> None:
-    config = SETTINGS["ema"]
+@pytest.mark.parametrize("name", ["ema", "power", "power, half precision"])
+def test_averaged_weights_are_the_recursion(name: str) -> None:
+    """In float64 here and in float32 there, whatever the precision of the training."""
+    config = SETTINGS[name]
     expected: dict[str, Tensor] = {}
 
-    def average(moment: State) -> None:
+    def look(moment: State) -> None:
         for name, parameter in moment.model.named_parameters():
             weight = parameter.detach().double()
-            expected[name] = 0.8 * expected[name] + 0.2 * weight if moment.step else weight
+            if moment.step:
+                beta = average.decay(config.train, moment.step)
+                weight = beta * expected[name] + (1 - beta) * weight
+            expected[name] = weight
 
-    state = run(config, 6, look=average)
+    state = run(config, 6, look=look)
+    assert average.decay(SETTINGS["ema"].train, 3) == 0.8
     for name, averaged in state.ema.items():
+        assert averaged.dtype == torch.float32
         torch.testing.assert_close(averaged.double(), expected[name], rtol=1e-5, atol=1e-6)
     assert any(
         not torch.equal(averaged, dict(state.model.named_parameters())[name]) for name, averaged in state.ema.items()

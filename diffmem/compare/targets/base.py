@@ -7,9 +7,11 @@ Letters: M samples, n training images, N held-out images, each of `shape` ([C, H
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +29,8 @@ class ImageSets:
     name: str
     train: Tensor  # [n, *shape] float32 pixels
     heldout: Tensor | None  # [N, *shape]
+    notes: tuple[str, ...] = ()  # what was left out of them
+    flips: bool = False  # whether the target was trained on their mirror images too
 
     def __post_init__(self) -> None:
         if len(self.train) < 2:
@@ -46,12 +50,17 @@ class ImageSets:
     @cached_property
     def keys(self) -> list[str]:
         """The content of each training image as a short hash, [n]: equal images have equal keys, in any set."""
-        return [hashlib.blake2b(row.tobytes(), digest_size=8).digest().hex() for row in _rows(self.train)]
+        return image_keys(self.train)
 
     @cached_property
     def identity(self) -> str:
-        """Eight hex digits of the training images and their order."""
-        return hashlib.sha256("".join(self.keys).encode()).hexdigest()[:8]
+        """Eight hex digits of the training images, their order, and whether their mirror images count."""
+        return _identity([*self.keys, "flips"] if self.flips else self.keys)
+
+    @cached_property
+    def heldout_identity(self) -> str | None:
+        """Eight hex digits of the held-out images and their order."""
+        return None if self.heldout is None else _identity(image_keys(self.heldout))
 
 
 @dataclass(frozen=True)
@@ -70,9 +79,12 @@ class Space:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A denoiser `(x, t) -> epsilon` in model space, its process, and its way from noise to samples."""
+    """A denoiser `(x, t) -> epsilon` in model space, its process, and its way from noise to samples.
 
-    denoiser: Denoiser
+    The denoiser is None of a network that knows nothing without a label.
+    """
+
+    denoiser: Denoiser | None
     process: Process
     space: Space
     sample: Callable[[Tensor], Tensor]  # noise [M, *shape] -> model space
@@ -94,6 +106,8 @@ class Target:
     samples: Tensor | None = None  # [M, *shape] pixels
     how: str = ""  # how samples are drawn, in words
     content: str = ""  # hash of the weights or samples
+    parameters: int = 0  # of the network, about
+    row: Mapping[str, Any] = field(default_factory=dict)  # of a run's metrics.jsonl at this step, and its k
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -109,6 +123,33 @@ class Target:
         device = model.process.alpha_bar.device
         noise = initial_noise(count, self.images.shape).to(device)
         return model.space.to_pixels(model.sample(noise)).float().cpu()
+
+
+def image_keys(images: Tensor) -> list[str]:
+    """The content of each of `images` [N, *shape] as a short hash, [N]."""
+    return [hashlib.blake2b(row.tobytes(), digest_size=8).digest().hex() for row in _rows(images)]
+
+
+def _identity(keys: list[str]) -> str:
+    return hashlib.sha256("".join(keys).encode()).hexdigest()[:8]
+
+
+def heldout_images(train: Tensor, heldout: Tensor, path: Path) -> tuple[Tensor, tuple[str, ...]]:
+    """`heldout` without the images that are in `train`, and what is said of these.
+
+    Raises InputError where they are half of them or more: then these are no held-out images.
+    """
+    known = set(image_keys(train))
+    kept = [place for place, key in enumerate(image_keys(heldout)) if key not in known]
+    same = len(heldout) - len(kept)
+    if 2 * same >= len(heldout):
+        raise InputError(
+            f"--heldout={path}: {same} of its {len(heldout)} images are training images, and held-out images are those "
+            "that the model never saw: give others, or leave --heldout out."
+        )
+    if not same:
+        return heldout, ()
+    return heldout[kept], (f"{same} of the {len(heldout)} images of {path} are training images, and were left out.",)
 
 
 def _rows(images: Tensor) -> list[np.ndarray]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from diffmem.compare.targets.base import Model, Target
 from diffmem.compare.targets.run import run_model, sampler_words
 from diffmem.config.data import MixtureData
+from diffmem.config.identity import short_hash
 from diffmem.data import mixture
 from diffmem.diffusion.empirical import EmpiricalDenoiser
 from diffmem.diffusion.process import Denoiser, Process
@@ -42,6 +43,7 @@ def bookend(kind: str, like: Target) -> Target:
         group=f"{kind} {like.images.identity}",
         load=_loader(kind, run),
         how=sampler_words(config),
+        content=short_hash({name: config.to_mapping()[name] for name in ("data", "diffusion")}),
     )
 
 
@@ -51,15 +53,15 @@ def _loader(kind: str, run: Run) -> Callable[[torch.device], Model]:
     def loaded(device: torch.device) -> Model:
         process = Process.from_config(run.config.diffusion).to(device)
         if kind == "population" and isinstance(data, MixtureData):
-            return run_model(run, _population(data, process), device)
+            return run_model(run, _population(data, run.scale, process), device)
         return run_model(run, EmpiricalDenoiser(run.train_images().to(device), process), device)
 
     return loaded
 
 
-def _population(data: MixtureData, process: Process) -> Denoiser:
+def _population(data: MixtureData, scale: float, process: Process) -> Denoiser:
     """epsilon = -sqrt(1 - alpha_bar) times the mixture's exact score, in model space."""
-    mu, sigma = data.scale * data.mu, data.scale * data.sigma
+    mu, sigma = scale * data.mu, scale * data.sigma
 
     def epsilon(x: Tensor, t: Tensor) -> Tensor:
         alpha_bar = process.alpha_bar[t].cpu().double()

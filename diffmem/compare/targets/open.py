@@ -15,7 +15,7 @@ from diffmem.compare.targets.read_images import ImagePaths, is_images
 from diffmem.compare.targets.run import run_targets
 from diffmem.compare.targets.samples import samples_target
 from diffmem.compare.targets.study import is_reference, reference_targets
-from diffmem.errors import InputError
+from diffmem.errors import InputError, reading
 from diffmem.store import RunDir
 
 SELECTOR = re.compile(r"(.+)@(\d+|last|best|all)", re.DOTALL)
@@ -31,7 +31,8 @@ def open_targets(words: list[str], paths: ImagePaths) -> list[Target]:
                 raise InputError(f"{word} takes its images and sampler from a run: name a run before it.")
             targets.append(bookend(word, checkpoints[0]))
         else:
-            targets += _open(word, paths)
+            with reading(word):
+                targets += _open(word, paths)
     return _told_apart(targets)
 
 

@@ -1,24 +1,23 @@
-"""Images of a user as pixels in [0, 1], from a folder of JPEG and PNG files or from one tensor in a file.
+"""Images of a user as pixels in [0, 1], from a folder of image files or from one tensor in a file.
 
 Tensors are .pt or .pth (read without running code), .npy or .safetensors: [N, C, H, W], or [N, H, W] for gray. uint8 is
 0 to 255; floats are in [0, 1], or in [-1, 1] as diffusers trains on, which is told by values below -0.5.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from diffmem.compare.targets.base import ImageSets
-from diffmem.compare.targets.weights import load_state
+from diffmem import memory
+from diffmem.compare.targets.base import ImageSets, heldout_images
 from diffmem.data import decode
+from diffmem.data.tensor_file import READERS, load_tensor
 from diffmem.errors import InputError
 
-TENSORS = (".pt", ".pth", ".npy", ".safetensors")
+TENSORS = tuple(READERS)
 _SLACK = 1e-3  # by which floats may leave their range
 
 
@@ -34,8 +33,18 @@ class ImagePaths:
         if self.train is None:
             raise InputError(f"{who} does not say what it was trained on: give --train IMAGES, a folder or a tensor.")
         train = read_images(self.train, shape, "--train")
-        heldout = read_images(self.heldout, tuple(train.shape[1:]), "--heldout") if self.heldout else None
-        return ImageSets(f"--train={self.train}", train, heldout)
+        heldout, notes = self.apart(train)
+        return ImageSets(f"--train={self.train}", train, heldout, (*self._ignored(), *notes))
+
+    def apart(self, train: Tensor) -> tuple[Tensor | None, tuple[str, ...]]:
+        """The held-out images that are not in `train`, None without `--heldout`, and what is said of the others."""
+        if self.heldout is None:
+            return None, ()
+        return heldout_images(train, read_images(self.heldout, tuple(train.shape[1:]), "--heldout"), self.heldout)
+
+    def _ignored(self) -> list[str]:
+        folders = [path for path in (self.train, self.heldout) if path is not None and path.is_dir()]
+        return [f"{said}." for path in folders if (said := decode.list_images(path)[1])]
 
 
 def is_images(path: Path) -> bool:
@@ -58,7 +67,7 @@ def read_images(path: Path, shape: tuple[int, ...] | None, option: str) -> Tenso
         return _read_folder(path, shape, option)
     if path.suffix not in TENSORS:
         raise InputError(f"{option}={path} is no tensor file: give one of {', '.join(TENSORS)}, or a folder of images.")
-    images = _pixels(_read_tensor(path), f"{option}={path}")
+    images = _pixels(load_tensor(path), f"{option}={path}")
     if shape is not None and tuple(images.shape[1:]) != shape:
         raise InputError(f"{option}={path} holds images of shape {tuple(images.shape[1:])}, and {shape} is needed.")
     return images
@@ -66,7 +75,7 @@ def read_images(path: Path, shape: tuple[int, ...] | None, option: str) -> Tenso
 
 def _read_folder(path: Path, shape: tuple[int, ...] | None, option: str) -> Tensor:
     try:
-        names = [name for name, _, _ in decode.list_images(path)]
+        names = [name for name, _, _ in decode.list_images(path)[0]]
         channels, height, width = shape or _shape_of(path / names[0])
         if height != width or channels not in (1, 3):
             raise InputError(
@@ -85,39 +94,11 @@ def _shape_of(path: Path) -> tuple[int, int, int]:
     from PIL import Image
 
     try:
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
+        with Image.open(path, formats=decode.FORMATS) as image:
             side = min(image.size)
             return (1 if image.mode in ("1", "L", "I", "I;16") else 3, side, side)
     except Exception as error:  # broken bytes make a decoder fail in any way
         raise InputError(f"{path} can't be decoded ({error}): mend it or take it out of the folder.") from error
-
-
-def _read_tensor(path: Path) -> Tensor:
-    readers: dict[str, Callable[[], object]] = {
-        ".pt": lambda: load_state(path),
-        ".pth": lambda: load_state(path),
-        ".npy": lambda: torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False)),
-        ".safetensors": lambda: _only(load_file(path), path),
-    }
-    try:
-        stored = readers[path.suffix]()
-    except InputError:
-        raise
-    except Exception as error:  # a damaged file makes its reader fail in any way
-        raise InputError(
-            f"{path} can't be read ({str(error).partition(chr(10))[0]}): give a whole tensor file."
-        ) from error
-    if not isinstance(stored, Tensor) or stored.layout != torch.strided:
-        raise InputError(f"{path} holds no dense tensor: save images as one tensor [N, C, H, W].")
-    return stored.detach()
-
-
-def _only(tensors: dict[str, Tensor], path: Path) -> Tensor:
-    if "images" in tensors:
-        return tensors["images"]
-    if len(tensors) != 1:
-        raise InputError(f"{path} holds {len(tensors)} tensors, none called images: save one, or call it images.")
-    return next(iter(tensors.values()))
 
 
 def _pixels(images: Tensor, where: str) -> Tensor:
@@ -125,6 +106,7 @@ def _pixels(images: Tensor, where: str) -> Tensor:
         images = images[:, None]
     if images.ndim != 4 or images.numel() == 0:
         raise InputError(f"{where} has shape {tuple(images.shape)} and no images: save [N, C, H, W] with N >= 1.")
+    memory.check(4.0 * images.numel(), where, f"for {len(images)} images as float32")
     if images.dtype == torch.uint8:
         return images.float() / 255
     if not images.is_floating_point():

@@ -1,7 +1,7 @@
 """The checkpoints of a run as targets, drawn with the run's own sampler.
 
 A run's `@best` is its best quality before memorization: of the rows before the first whose f_mem has a Wilson lower
-bound above the null's upper bound (all rows, where there is none such), the one with the lowest Frechet distance.
+bound above the null's upper bound (all rows, where there is none such), the one with the lowest distance.
 """
 
 from collections.abc import Callable
@@ -14,12 +14,13 @@ from torch import Tensor
 from diffmem.compare.targets.base import ImageSets, Model, Space, Target
 from diffmem.compare.targets.checkpoints import pick_steps
 from diffmem.config.settings import Config
-from diffmem.data import load, split
-from diffmem.definitions import onset, quality_column
+from diffmem.data import split, trained_on
+from diffmem.definitions import THRESHOLD, onset, quality_column
 from diffmem.diffusion.process import Denoiser, Process
 from diffmem.diffusion.sampler import sample
 from diffmem.errors import InputError
-from diffmem.files import sha256
+from diffmem.files import read_bytes, sha256
+from diffmem.models import parameters
 from diffmem.runs import Run, load_run
 from diffmem.store import RunDir
 
@@ -34,7 +35,7 @@ def run_targets(path: Path, which: str) -> list[Target]:
     if not run.config.can_sample:
         raise InputError(f"{path} was trained at one fixed train.t={run.config.train.t} and cannot sample.")
     steps = pick_steps(path, which, run.steps, lambda: _best(run))
-    images = run_images(run)
+    images, rows = run_images(run), {row["step"]: row for row in RunDir(path).primary.read_rows()}
     return [
         Target(
             label=f"{path.name}@{step}",
@@ -44,7 +45,10 @@ def run_targets(path: Path, which: str) -> list[Target]:
             step=step,
             load=_loader(run, step),
             how=sampler_words(run.config),
-            content=sha256((RunDir(path).checkpoint_path(step) / "diffmem.json").read_bytes())[:8],
+            row={**rows.get(step, {}), "k": rows.get(step, {}).get(THRESHOLD, run.config.eval.k)},
+            parameters=parameters(run.config.model, run.config.data.shape),
+            notes=told_notes(run.config),
+            content=sha256(read_bytes(RunDir(path).checkpoint_path(step) / "diffmem.json"))[:8],
         )
         for step in steps
     ]
@@ -53,17 +57,13 @@ def run_targets(path: Path, which: str) -> list[Target]:
 def run_images(run: Run) -> ImageSets:
     """The training and held-out images of a run, in pixels."""
     config = run.config
-    dataset = load(config.data)
-    trained_on = run.data_sha256
-    if trained_on is not None and dataset.sha256 != trained_on:
-        raise InputError(
-            f"data={config.data.name} is not what {run.path} was trained on (its checksum differs): put the data back."
-        )
+    dataset = trained_on(config.data, run.data_sha256, run.path)
     first = config.data.index * config.data.n
     return ImageSets(
         f"{config.data.name} n={config.data.n} index={config.data.index}",
         dataset.read(first, first + config.data.n),
         dataset.read(dataset.count - dataset.test_count, dataset.count),
+        flips=config.data.flips,
     )
 
 
@@ -79,17 +79,38 @@ def best_step(rows: pd.DataFrame) -> int | None:
 
 def sampler_words(config: Config) -> str:
     """How a run's samples are drawn."""
-    return f"{config.sampler.name}, {config.sampler.calls} calls, {config.eval.weights} weights"
+    words = f"{config.sampler.name}, {config.sampler.calls} calls, {config.eval.weights} weights"
+    if config.classes is None:
+        return words
+    return f"{words}, labels {str(config.data.labels).lower()}, guidance {config.sampler.guidance:g}"
 
 
-def run_model(run: Run, denoiser: Denoiser, device: torch.device) -> Model:
-    """`denoiser` with the process, the space and the sampler of `run`."""
-    config, parts = run.config, split(load(run.config.data), run.config.data)
+def told_notes(config: Config) -> list[str]:
+    """What is said of a network that takes labels."""
+    if config.classes is None or not config.train.label_dropout:
+        return []
+    return ["PSNR gap and distance to the empirical score are of the network without labels."]
+
+
+def run_model(run: Run, denoiser: Denoiser, device: torch.device, *, told: bool = False) -> Model:
+    """`denoiser` with the process, the space and the sampler of `run`; `told` the labels of its samples, if so."""
+    config, parts = run.config, split(trained_on(run.config.data, run.data_sha256, run.path), run.config.data)
 
     def draw(noise: Tensor) -> Tensor:
-        return sample(denoiser, noise, diffusion=config.diffusion, sampler=config.sampler, tile=config.eval.tile)
+        labels = run.labels(len(noise)) if told else None
+        return sample(
+            denoiser,
+            noise,
+            diffusion=config.diffusion,
+            sampler=config.sampler,
+            tile=config.eval.tile,
+            labels=labels,
+        )
 
-    return Model(denoiser, Process.from_config(config.diffusion).to(device), Space(parts.mean, parts.scale), draw)
+    process, space = Process.from_config(config.diffusion).to(device), Space(parts.mean, parts.scale)
+    # a network that was always told a label is no denoiser without one
+    alone = not told or config.classes is None or config.train.label_dropout > 0
+    return Model(denoiser if alone else None, process, space, draw)
 
 
 def _best(run: Run) -> int:
@@ -102,6 +123,6 @@ def _best(run: Run) -> int:
 
 def _loader(run: Run, step: int) -> Callable[[torch.device], Model]:
     def loaded(device: torch.device) -> Model:
-        return run_model(run, run.model(step, run.config.eval.weights).to(device), device)
+        return run_model(run, run.model(step, run.config.eval.weights).to(device), device, told=True)
 
     return loaded

@@ -14,9 +14,10 @@ from torch import Tensor
 from diffmem.compare.targets.base import ImageSets, Model, Space, Target
 from diffmem.compare.targets.checkpoints import pick_steps
 from diffmem.compare.targets.read_images import ImagePaths, read_images
-from diffmem.compare.targets.weights import digest, load_state
+from diffmem.compare.targets.weights import digest, stored_parameters
 from diffmem.config.diffusion import LinearDiffusion, ReferenceSampler
 from diffmem.data.dataset import TEST_COUNT, channel_mean
+from diffmem.data.tensor_file import load_pickle
 from diffmem.diffusion.process import Process
 from diffmem.diffusion.sampler import sample
 from diffmem.errors import InputError
@@ -54,6 +55,7 @@ def reference_targets(path: Path, which: str, paths: ImagePaths) -> list[Target]
             load=_loader(files[step], name.width, space),
             how=f"{STUDY_SAMPLER.name}, {STUDY_SAMPLER.calls} calls",
             content=digest(files[step]),
+            parameters=stored_parameters(files[step]),
         )
         for step in chosen
     ]
@@ -70,14 +72,17 @@ def _images(path: Path, name: StudyFolder, paths: ImagePaths) -> ImageSets:
             f"{path.name} was trained on images {first} to {last - 1}, and --train={paths.train} has {len(whole)}: "
             "give the whole tensor."
         )
-    rest = min(TEST_COUNT, len(whole) - last)
-    heldout = read_images(paths.heldout, (1, size, size), "--heldout") if paths.heldout else whole[len(whole) - rest :]
-    return ImageSets(f"{name.data} n={n} index={index}", whole[first:last], heldout if len(heldout) else None)
+    train = whole[first:last]
+    heldout, notes = paths.apart(train)
+    if heldout is None:
+        rest = min(TEST_COUNT, len(whole) - last)
+        heldout = whole[len(whole) - rest :] if rest else None
+    return ImageSets(f"{name.data} n={n} index={index}", train, heldout, notes)
 
 
 def _loader(file: Path, width: int, space: Space) -> Callable[[torch.device], Model]:
     def loaded(device: torch.device) -> Model:
-        state = load_state(file)
+        state = load_pickle(file)
         if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
             raise InputError(f"{file} holds no state dict of tensors: give one that the reference code saved.")
         network = load_reference_state_dict(state).to(device)

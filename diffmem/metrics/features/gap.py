@@ -14,10 +14,20 @@ from diffmem.metrics.features.pca import Projection
 from diffmem.metrics.search import NearestTwo, TrainingIndex
 
 
-def feature_nearest(samples: Tensor, index: TrainingIndex, project: Projection) -> NearestTwo:
-    """The two distinct training images of `index` nearest to each of `samples` [M, ...] in features.
+class FeatureIndex:
+    """The training images of `index` made ready for searches in the features that `project` gives.
 
-    Images that equal one another are set aside before they are projected: rounding would tell their features apart.
+    `known` projects the training images; by default `project` does. Images that equal one another are set aside before
+    they are projected: rounding would tell their features apart.
     """
-    nearest = TrainingIndex(project(index.rows(index.distinct))).nearest_two(project(samples))
-    return NearestTwo(nearest.d1, nearest.d2, index.distinct[nearest.i1], index.distinct[nearest.i2])
+
+    def __init__(self, index: TrainingIndex, project: Projection, known: Projection | None = None) -> None:
+        self.project = project
+        self._distinct = index.distinct
+        images = index.rows(index.distinct).view(-1, *index.shape)
+        self._index = TrainingIndex((known or project)(images))
+
+    def nearest_two(self, samples: Tensor) -> NearestTwo:
+        """The two distinct training images nearest to each of `samples` [M, ...] in features."""
+        nearest = self._index.nearest_two(self.project(samples))
+        return NearestTwo(nearest.d1, nearest.d2, self._distinct[nearest.i1], self._distinct[nearest.i2])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from diffmem.errors import InputError
-from diffmem.metrics.features.base import Extractor, checksum
+from diffmem.metrics.features.base import Extractor, checksum, flat
 
 Projection = Callable[[Tensor], Tensor]
 
@@ -24,14 +24,14 @@ _LIMIT = 1024  # reference images: their products fit in memory at any d
 
 
 def pca64(fit_images: Tensor) -> Extractor:
-    """The extractor fd_pca64: projection on the 64 leading principal components of `fit_images` [N, ...].
+    """The extractor `pca64`: projection on the 64 leading principal components of `fit_images` [N, ...].
 
     Raises InputError where they vary in fewer than 64 directions.
     """
-    images = fit_images.detach().flatten(1).cpu().double().numpy()
+    images = flat(fit_images.detach())
     mean = images.mean(axis=0)
     basis = _leading_components(images - mean, 64)
-    return Extractor("fd_pca64", 64, checksum("fd_pca64", mean, basis), lambda rows: (rows - mean) @ basis)
+    return Extractor("pca64", 64, checksum("pca64", mean, basis), lambda tile: (flat(tile) - mean) @ basis)
 
 
 def principal_components(reference: Tensor, share: float = SHARE) -> Projection:
@@ -65,8 +65,8 @@ def _leading_components(centred: np.ndarray, count: int) -> np.ndarray:
         values, vectors = scipy.linalg.eigh(matrix, subset_by_index=[small - count, small - 1])
     if values[0] <= 1e-10 * values[-1]:
         raise InputError(
-            f"fd_pca{count} needs images that vary in at least {count} directions, and the {images} images of "
-            f"{size} values do not: use eval.quality=fd_pixels or more images."
+            f"pca{count} needs images that vary in at least {count} directions, and the {images} images of "
+            f"{size} values do not: use the pixels (eval.quality=fd_pixels) or more images."
         )
     vectors = vectors[:, ::-1] if size <= images else centred.T @ (vectors / np.sqrt(values))[:, ::-1]
     largest = np.abs(vectors).argmax(axis=0)

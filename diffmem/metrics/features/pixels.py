@@ -3,10 +3,10 @@
 import numpy as np
 from torch import Tensor
 
-from diffmem.metrics.features.base import Extractor, checksum
+from diffmem.metrics.features.base import Extractor, checksum, flat
 
 
 def pixels(fit_images: Tensor) -> Extractor:
-    """The extractor fd_pixels of images like `fit_images` [N, ...]."""
+    """The extractor `pixels` of images like `fit_images` [N, ...]."""
     dim = fit_images[0].numel()
-    return Extractor("fd_pixels", dim, checksum("fd_pixels", np.array([dim])), lambda rows: rows)
+    return Extractor("pixels", dim, checksum("pixels", np.array([dim])), flat)

@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from diffmem.analysis.figures import drawing, registry, time_points
+from diffmem.analysis.figures.bias import bias_and_memorization
 from diffmem.analysis.figures.files import Picture, render, save
 from diffmem.analysis.figures.law_lines import law
 from diffmem.analysis.figures.losses import losses
@@ -54,6 +55,7 @@ def words(figure: Figure) -> str:
 def test_every_figure_is_drawn(pictures: dict[str, Picture]) -> None:
     assert set(pictures) == {
         "times_vs_n",
+        "bias_and_memorization",
         "memorization_and_quality",
         "fmem_vs_step_per_n",
         "losses",
@@ -135,7 +137,7 @@ def test_times_and_laws_drawn_are_those_of_the_csv(pictures: dict[str, Picture])
     law = next(line for line in figure.axes[0].get_lines() if line.get_color() == drawing.COLOURS["tau_mem"])
     marks = [line for line in figure.axes[0].get_lines() if line.get_marker() == "o"]
     full = {float(np.asarray(m.get_ydata())[0]) for m in marks if m.get_markerfacecolor() != "white"}
-    assert full == {*data["tau_gen"], *data["tau_mem"].dropna()}
+    assert full == {*data["tau_gen"], *data["tau_bias"], *data["tau_mem"].dropna()}
     (bound,) = [m for m in marks if m.get_markerfacecolor() == "white"]
     assert float(np.asarray(bound.get_ydata())[0]) == STEPS[-1]
     assert law is not None
@@ -156,11 +158,36 @@ def test_a_law_with_width_follows_its_formula() -> None:
 
 def test_no_window_is_claimed_where_memorization_comes_first() -> None:
     _, times = family(ns=(32, 64))
-    swapped = {"tau_mem": LAWS["tau_gen"], "tau_gen": LAWS["tau_mem"]}
+    swapped = {"tau_mem": LAWS["tau_gen"], "tau_bias": LAWS["tau_gen"], "tau_gen": LAWS["tau_mem"]}
     figure = times_vs_n(times, swapped)
     assert "stop here" not in words(figure)
     assert not [shape for shape in figure.axes[0].collections if shape.get_paths()]
     assert [shape for shape in times_vs_n(times, LAWS).axes[0].collections if shape.get_paths()]
+
+
+def window_top(times: pd.DataFrame) -> float:
+    """The largest step of the shaded window."""
+    (shape,) = [shape for shape in times_vs_n(times, LAWS).axes[0].collections if shape.get_paths()]
+    return float(np.concatenate([np.asarray(path.vertices) for path in shape.get_paths()])[:, 1].max())
+
+
+def test_the_window_ends_at_bias_and_at_memorization_where_p_train_was_not_measured() -> None:
+    _, times = family(ns=(32, 1024))
+    old = times.drop(columns=[name for name in times if str(name).startswith("tau_bias")])
+    assert window_top(times) == pytest.approx(3.9 * (1024 * 1.35) ** 1.01)
+    assert window_top(old) == pytest.approx(11 * (1024 * 1.35) ** 1.02)
+
+
+def test_p_train_drawn_is_that_of_the_csv_with_its_null_and_its_time(pictures: dict[str, Picture]) -> None:
+    figure, data = pictures["bias_and_memorization"]
+    for panel, name in enumerate(("p_train", "f_mem")):
+        ((_, y),) = lines(figure, panel, drawing.colours(data["n"])[256])
+        np.testing.assert_array_equal(y, data.loc[data["n"] == 256, name])
+        dotted = [line for line in figure.axes[panel].get_lines() if line.get_linestyle() == ":"]
+        assert {float(np.asarray(line.get_ydata())[0]) for line in dotted} == set(data[f"{name}_null"])
+    marks = [line for line in figure.axes[0].get_lines() if line.get_marker() == "s"]
+    assert len(marks) == 3
+    assert "not measured" in words(bias_and_memorization(ROWS.drop(columns=SAMPLES), TIMES))
 
 
 def test_sheet_frames_the_copies(pictures: dict[str, Picture]) -> None:
@@ -205,7 +232,7 @@ RIGHT = TIMES.assign(tau_mem=np.nan, tau_mem_low=np.nan, tau_mem_high=np.nan, ta
     tau_gen=np.nan, tau_gen_low=np.nan, tau_gen_high=np.nan, tau_gen_status="left", tau_gen_last_step=50
 )
 REFUSED = {name: {"refused": "N <= k: one run tells no law; add runs at other n"} for name in LAWS}
-SAMPLES = [name for name in map(str, ROWS) if name.startswith(("f_mem", "fd_"))]
+SAMPLES = [name for name in map(str, ROWS) if name.startswith(("f_mem", "fd_", "p_train"))]
 
 
 @pytest.mark.slow
@@ -226,6 +253,7 @@ SAMPLES = [name for name in map(str, ROWS) if name.startswith(("f_mem", "fd_"))]
 def test_thin_tables_still_draw(rows: pd.DataFrame, times: pd.DataFrame, missing: set[str]) -> None:
     drawn = draw_all(rows, times, REFUSED)
     everything = {"times_vs_n", "memorization_and_quality", "fmem_vs_step_per_n", "losses"}
+    everything |= {"bias_and_memorization"} if "p_train" in rows else set()
     assert set(drawn) == everything - missing
     assert all(len(figure.findobj(Text)) and len(data) for figure, data in drawn.values())
     render(drawn["times_vs_n"].figure, "png")
@@ -244,7 +272,7 @@ def test_a_figure_says_what_it_leaves_out() -> None:
     assert "no time" in words(times_vs_n(TIMES[["run", "n"]], {}))
     assert "one run tells" in words(times_vs_n(TIMES, REFUSED))
     refused = TIMES.assign(tau_mem_status="refused")  # its last step is no bound
-    assert [point.name for name in LAWS for point in time_points.points(refused, name)] == ["tau_gen"]
+    assert [point.name for name in LAWS for point in time_points.points(refused, name)] == ["tau_bias", "tau_gen"]
 
 
 def test_widths_have_line_styles_and_replicates_stand_apart() -> None:
@@ -255,6 +283,41 @@ def test_widths_have_line_styles_and_replicates_stand_apart() -> None:
     assert len({point.n for point in points if point.width == 8}) == 4
     panels = losses(rows).axes
     assert [axes.get_title(loc="left") for axes in panels][1:3] == ["$t = 200$, $W = 8$", "$t = 50$, $W = 16$"]
+
+
+def test_marks_at_one_n_and_height_stand_side_by_side_whatever_they_mark() -> None:
+    """A bound of one time under the mark of another would not be seen."""
+    _, times = family(ns=(64,))
+    same = times.assign(tau_mem=500.0, tau_gen_status="right", tau_gen_last_step=510, tau_bias=50.0)
+    points = [point for name in LAWS for point in time_points.points(same, name)]
+    apart = {point.name: point.n for point in time_points.dodged(points)}
+    assert apart["tau_bias"] == 64
+    assert apart["tau_gen"] < 64 < apart["tau_mem"]
+    far = time_points.dodged([point._replace(tau=100.0 * (1 + place)) for place, point in enumerate(points)])
+    assert {point.n for point in far} == {64}
+
+
+@pytest.mark.parametrize("top", [0.0, 0.05, 0.42, 1.0])
+def test_the_axis_of_a_share_ends_where_the_data_do(top: float) -> None:
+    rows, times = family(ns=(64, 128))
+    rows = rows.assign(**{f"f_mem{end}": rows[f"f_mem{end}"] * top for end in ("", "_low", "_high")}, f_mem_null=0.0)
+    for axes in fmem_vs_step_per_n(rows).axes, memorization_and_quality(rows, times).axes[:2]:
+        low, high = axes[0].get_ylim()
+        largest = rows["f_mem_high"].max()
+        assert -0.06 < low < 0
+        assert min(largest, 1) < high <= min(1.2 * largest + 0.05, 1.03)
+
+
+def test_intervals_of_times_at_one_level_do_not_lie_on_each_other(pictures: dict[str, Picture]) -> None:
+    figure, _ = pictures["memorization_and_quality"]
+    bars = [line for line in figure.axes[2].get_lines() if line.get_marker() == "|"]
+    heights = [float(np.asarray(line.get_ydata())[0]) for line in bars]
+    assert len(bars) == len(set(heights)) == 3
+    assert heights == sorted(heights, reverse=True)
+    _, times = family(ns=(32, 256, 1024))
+    ends = times.sort_values("n")[["tau_gen_low", "tau_gen_high"]].to_numpy()
+    for line, end in zip(bars, ends, strict=True):
+        np.testing.assert_allclose(np.asarray(line.get_xdata(), dtype=float), end)
 
 
 def test_ticks_and_colours() -> None:

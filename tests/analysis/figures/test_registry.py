@@ -27,7 +27,8 @@ def test_names_titles_and_drawings_are_distinct_and_the_page_knows_its_two() -> 
 
 def test_figures_come_in_the_order_of_the_registry() -> None:
     rows, times = family(ns=(32, 64), widths=(8, 16))
-    drawn = draw_all(Material(rows=rows, times=times, laws=LAWS, sheets=sheets((32,), (119,))))
+    shown, window = sheets((32,), (119,)), sheets((32,), (9, 50, 119))
+    drawn = draw_all(Material(rows=rows, times=times, laws=LAWS, sheets=shown, window=window))
     names = [entry.name for entry in ENTRIES]
     assert list(drawn) == [name for name in names if name in drawn]
-    assert set(names) - set(drawn) == {"collapse", "phase_diagram"}  # of which there is none here
+    assert set(names) - set(drawn) == {"classes", "collapse", "phase_diagram", "scores"}  # of which there is none here

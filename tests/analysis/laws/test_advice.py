@@ -127,18 +127,39 @@ def test_advice_from_the_first_part_of_a_run(folder: Path, capsys: pytest.Captur
     assert "tau_mem: > 889 (not reached); predicted 5," in said
     assert "from 4 other runs" in said
     assert "beyond the n and W they cover" in said
+    assert "stop before tau_bias, when samples lean towards the training images" in said
     stop = int(said.rsplit("Stop by step ", 1)[1].rstrip(".\n").replace(",", ""))
-    assert 889 < stop < 5120
-    assert "4 of 4 times inside their interval" in said
+    assert 889 < stop < 1280  # the planted tau_bias
+    assert "all runs of 4 of 4 values of n inside their interval" in said
     assert sorted(path.name for path in folder.rglob("*")) == before
 
 
 def test_advice_when_it_is_time_and_when_it_is_too_late(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = str(folder / "n256-w16-s0")
+    assert main(["advise", run, "--at", "1190"]) == 0
+    assert "Stop now: samples may lean" in capsys.readouterr().out
+    assert main(["advise", run]) == 0
+    assert (
+        "It leans towards its training images: the last measured checkpoint before the interval"
+        in capsys.readouterr().out
+    )
+
+
+def test_advice_without_p_train_is_on_copies_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for n in (16, 32, 64, 128, 256):
+        rows = planted_rows(n, 20.0 * n, 150, rng=np.random.default_rng(n))
+        write_run(tmp_path, rows.drop(columns=[name for name in rows if str(name).startswith("p_train")]))
+    run = str(tmp_path / "n256-w16-s0")
+    assert main(["advise", run, "--at", "1000"]) == 0
+    said = capsys.readouterr().out
+    assert "stop before tau_mem, when samples are copies: p_train was not measured" in said
+    assert "tau_bias" not in said
+    stop = int(said.rsplit("Stop by step ", 1)[1].rstrip(".\n").replace(",", ""))
+    assert 889 < stop < 5120
     assert main(["advise", run, "--at", "5000"]) == 0
     assert "Stop now" in capsys.readouterr().out
     assert main(["advise", run]) == 0
-    assert "It memorizes: the last measured checkpoint before that is step 3,749." in capsys.readouterr().out
+    assert "checkpoint before the interval of that time begins is step 3,749." in capsys.readouterr().out
 
 
 def test_advice_without_a_family_says_why_there_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,4 +174,4 @@ def test_bad_input_of_advise(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["advise", str(folder)]) == 2
     assert "no run directory" in capsys.readouterr().err
     assert main(["advise", str(folder / "n64-w16-s0"), "--at", "-1"]) == 2
-    assert "--at=-1 is before the first measured step 0 of n64-w16-s0" in capsys.readouterr().err
+    assert "--at: -1 is out of range" in capsys.readouterr().err

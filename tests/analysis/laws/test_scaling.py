@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from scipy import optimize
 from scipy import stats as scipy_stats
 
-from diffmem.analysis.laws.family import laws, sentence
+from diffmem.analysis.laws.family import laws
 from diffmem.analysis.laws.scaling import LawRefused, PowerLaw, fit_power_law
+from diffmem.analysis.laws.sentence import sentence
 from diffmem.analysis.laws.tobit import fit_tobit
 from diffmem.errors import InputError
 
@@ -198,8 +199,8 @@ def test_width_has_its_exponent_and_interval() -> None:
     assert np.isnan(fit_power_law(tau, n=n, width=np.full(len(n), 8)).beta)
 
 
-def test_runs_of_a_group_are_resampled_together() -> None:
-    """Runs that err together are no more evidence than one: taken one by one, their interval is far too narrow."""
+def test_runs_that_err_together_are_no_more_evidence_than_one() -> None:
+    """Taken one by one, their interval is far too narrow."""
     rng = np.random.default_rng(1)
     groups = np.repeat(np.arange(12), 5)
     n = np.repeat(np.tile(NS, 2), 5)
@@ -207,13 +208,43 @@ def test_runs_of_a_group_are_resampled_together() -> None:
     for draw in range(100):
         shared = 0.5 * rng.standard_normal(12)[groups]
         tau = n * np.exp(shared + 0.05 * rng.standard_normal(60))
-        for name, group in (("runs", None), ("groups", groups)):
-            fit = fit_power_law(tau, n=n, group=group, n_boot=200, seed=draw)
+        for name, factors in (("runs", None), ("groups", {"subset": groups})):
+            fit = fit_power_law(tau, n=n, factors=factors, n_boot=200, seed=draw)
             hits[name] += fit.alpha_low <= 1 <= fit.alpha_high
     assert hits["runs"] < 0.75 * 100
-    assert hits["groups"] > 0.95 * 100 - 4 * np.sqrt(100 * 0.95 * 0.05)
-    with pytest.raises(LawRefused, match="are in 7 groups, and resampling needs 8"):
-        fit_power_law(tau[:35], n=n[:35], group=groups[:35])
+    assert abs(hits["groups"] - 95) < 4 * np.sqrt(100 * 0.95 * 0.05)
+    assert fit.components["subset"] == pytest.approx(0.5, abs=0.3)
+    assert fit.components["run"] == pytest.approx(0.05, abs=0.02)
+
+
+def test_a_balanced_family_has_the_textbooks_interval_of_its_means() -> None:
+    """Two of four in each cell differ from the law by n, by W and by seed: each n counts once for α, each W for β."""
+    rng = np.random.default_rng(2)
+    ns, widths = NS[:5], np.array([4, 8, 16, 32])
+    n, width, seed = (part.ravel() for part in np.meshgrid(ns, widths, range(3), indexing="ij"))
+    effects = [0.3 * rng.standard_normal(size) for size in (5, 4, 3)]
+    error = effects[0][np.searchsorted(ns, n)] + effects[1][np.searchsorted(widths, width)] + effects[2][seed]
+    tau = 50 * n / width * np.exp(error + 0.1 * rng.standard_normal(60))
+    fit = fit_power_law(tau, n=n, width=width, factors={"n": n, "width": width, "seed": seed})
+    for values, labels, low, high, dof in (
+        (ns, n, fit.alpha_low, fit.alpha_high, fit.dof),
+        (widths, width, fit.beta_low, fit.beta_high, fit.dof_beta),
+    ):
+        means = [np.log(tau[labels == one]).mean() for one in values]
+        known = scipy_stats.linregress(np.log(values), means)
+        half = scipy_stats.t(len(values) - 2).ppf(0.975) * known.stderr
+        assert (low, high) == pytest.approx((known.slope - half, known.slope + half), rel=1e-5)
+        assert dof == pytest.approx(len(values) - 2, rel=1e-4)
+
+
+def test_two_values_say_nothing_of_how_they_err() -> None:
+    n, width = (part.ravel() for part in np.meshgrid([32, 128], [8, 16, 32, 64]))
+    with pytest.raises(LawRefused, match=r"2 values of n do not say by how much: add two more n, such as 64 and 256"):
+        fit_power_law(3.0 * n, n=n, factors={"n": n})
+    assert fit_power_law(3.0 * n, n=n, n_boot=50).alpha == pytest.approx(1.0)
+    fit = fit_power_law(3.0 * width / n, n=width, width=n, factors={"n": width, "width": n})
+    assert (fit.alpha, fit.beta) == pytest.approx((1.0, -1.0))
+    assert np.isnan([fit.beta_low, fit.beta_high]).all()
 
 
 @pytest.mark.parametrize(
@@ -270,8 +301,8 @@ def test_laws_are_json_and_the_sentence_says_them() -> None:
     assert fits["tau_gen"]["definition"] == "definition of tau_gen"
     assert fits["tau_gen"]["p_alpha_is_zero"] > 0.05 > fits["tau_mem"]["p_alpha_is_zero"]
     assert sentence(fits, times) == (
-        "tau_mem ~ n^1.00 [1.00, 1.00], tau_gen ~ n^0.00 [0.00, 0.00]; at n = 128 train between step 150 and step 1344 "
-        "(at n = 256 tau_mem not reached by step 1500)"
+        "from n = 16 to 256 tau_mem ~ n^1.00 [1.00, 1.00], tau_gen ~ n^0.00 [0.00, 0.00]; at n = 128 train between "
+        "step 150 and step 1,344 (at n = 256 tau_mem not reached by step 1,500)"
     )
 
 
@@ -287,7 +318,7 @@ def test_a_refused_law_has_a_reason_and_no_number() -> None:
     assert fits["tau_gen"]["n_runs"] == 2
     said = sentence(fits, times)
     assert said.startswith("tau_mem: no law (1 of 3 runs reached it")
-    assert said.endswith("no run reached both times: at n = 64 tau_gen already true before step 5000")
+    assert said.endswith("no run reached both times: at n = 64 tau_gen already true before step 5,000")
 
 
 def test_memorization_before_quality_is_no_window() -> None:

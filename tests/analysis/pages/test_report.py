@@ -12,19 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diffmem.analysis import pipeline
 from diffmem.analysis.figures import registry
 from diffmem.analysis.figures.material import Material
 from diffmem.analysis.figures.registry import Entry
 from diffmem.analysis.figures.samples import samples_beside_neighbours
 from diffmem.analysis.figures.times_vs_n import times_vs_n
-from diffmem.analysis.pages import markup, report
+from diffmem.analysis.pages import markup, report, report_tables
 from diffmem.analysis.pages.terms import TERMS
 from diffmem.analysis.times import words
 from diffmem.analysis.times.tau_gen import GEN_DEFINITIONS
 from diffmem.analysis.times.tau_mem import MEM_DEFINITIONS
+from diffmem.definitions import BOOKENDS
 from diffmem.errors import InputError
-from tests.helpers.families import planted_rows, write_run
 from tests.helpers.pages import EVIL, Reader, written
 from tests.helpers.picture_tables import LAWS, family, films, sheets
 
@@ -78,7 +77,9 @@ def test_every_time_is_there_with_its_censoring_in_words(page: str) -> None:
     _, times = family(ns=(32, 1024))
     for row in times.to_dict("records"):
         for name in ("tau_gen", "tau_mem"):
-            assert (f"{row[name]:,.0f} [" if row[f"{name}_status"] == "reached" else "> 6,000 (not reached)") in text
+            reached = row[f"{name}_status"] == "reached"
+            ends = (row[f"{name}_low"], row[f"{name}_high"])
+            assert (words.interval(row[name], *ends) if reached else "> 6,000 (not reached)") in text
     assert "> 6,000 (not reached)" in text
     assert "4 of 6 runs reached it; 3 degrees of freedom" in text
 
@@ -88,7 +89,7 @@ def test_every_time_is_there_with_its_censoring_in_words(page: str) -> None:
     [
         (
             {"tau_mem_status": "reached", "tau_mem": 1234.4, "tau_mem_low": 900.0, "tau_mem_high": 2000.0},
-            "1,234 [900, 2,000]",
+            "1,200 [900, 2,000]",
         ),
         ({"tau_mem_status": "reached", "tau_mem": 7.25, "tau_mem_low": np.nan, "tau_mem_high": np.nan}, "7.2"),
         (
@@ -103,6 +104,27 @@ def test_every_time_is_there_with_its_censoring_in_words(page: str) -> None:
 )
 def test_time_in_words(row: dict[str, Any], expected: str) -> None:
     assert words.time_words(row, "tau_mem") == expected
+
+
+def test_notes_have_a_row_of_their_own_and_nothing_is_blank(tmp_path: Path) -> None:
+    rows, times = family(ns=(32, 1024))
+    notes = ["tau_gen: a long story about what was not reached", ""]
+    runs = rows.drop_duplicates("run")[["run", "n", "width", "seed", "index"]].assign(status="complete", path=None)
+    chosen = [{"data.root": None, "optimizer.clip": value} for value in (None, 1.0)]
+    runs["settings"] = pd.Series(chosen, index=runs.index, dtype=object)
+    page = written(tmp_path, rows=rows, times=times.assign(notes=notes), runs=runs)
+    assert page.count('<tr class="notes">') == 1
+    assert re.search(r'<tr class="notes"><td colspan="10">.*a long story', page)
+    assert "<dt>data.root</dt> <dd>null</dd>" in page
+    assert "<td>null</td>" in page
+    assert not re.search(r"<td[^>]*></td>", re.sub(r"(?s)<h3>Laws</h3>.*?</table>", "", page))
+    assert report_tables.bookend_table(rows.assign(**{"fd_pixels@real": np.nan, "fd_pixels@gaussian": 2.0})) == {
+        "measures": ["fd_pixels"],
+        "rows": [
+            {"name": "gaussian", "words": BOOKENDS["gaussian"], "values": ["2"]},
+            *({"name": f"copies, n = {n}", "words": BOOKENDS["copies"], "values": ["–"]} for n in ("32", "1,024")),
+        ],
+    }
 
 
 def test_window_in_words() -> None:
@@ -209,10 +231,3 @@ def test_comparisons_stored_beside_the_runs_are_on_the_page(tmp_path: Path) -> N
     shown = written(tmp_path, comparisons=['<section id="one">first</section>', '<section id="two">second</section>'])
     assert shown.index('<a id="comparisons">') < shown.index('<section id="one">first') < shown.index('id="two"')
     assert shown.count('id="comparisons"') == 1
-    for n in (16, 32, 64):
-        write_run(tmp_path / "runs", planted_rows(n, 20.0 * n, 150))
-    section = tmp_path / "runs" / "compare" / "abc" / "section.html"
-    section.parent.mkdir(parents=True)
-    section.write_text('<section id="three">τ and φ</section>', encoding="utf-8")
-    fitted = pipeline.fit(tmp_path / "runs")
-    assert "τ and φ" in pipeline.report(fitted, lambda *_: None, lambda _: None).read_text(encoding="utf-8")

@@ -82,6 +82,12 @@ def test_phases(gen: tuple[Any, float], mem: tuple[Any, float], phases: list[str
     assert [slider.phase(step, times) for step in (50, 100, 1000)] == phases
 
 
+def test_between_bias_and_copies_samples_lean() -> None:
+    times = {"tau_gen_status": "reached", "tau_gen": 100.0, "tau_mem_status": "reached", "tau_mem": 1000.0}
+    times |= {"tau_bias_status": "reached", "tau_bias": 300.0}
+    assert [slider.phase(step, times) for step in (50, 100, 300, 1000)] == ["too early", "good", "leaning", "copying"]
+
+
 def test_what_was_not_measured_is_not_said() -> None:
     rows, times = family(ns=(32,))
     bare = slider.slider(films((32,)), rows[["run", "n", "step"]], times[["run", "n"]])

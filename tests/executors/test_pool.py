@@ -1,0 +1,50 @@
+"""A pool that is left while its server still loads torch: nothing is trained, and nothing ugly is said."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from diffmem.store import find_runs
+from tests.helpers.tiny import OVERRIDES
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc").is_dir(), reason="children are read from /proc")]
+
+
+def loading(sweep: int) -> bool:
+    """Whether the process `sweep` has started the server from which its workers come."""
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit():
+            try:
+                parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == sweep and b"forkserver" in (place / "cmdline").read_bytes():
+                    return True
+            except OSError:
+                continue  # it has ended
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_leaves_at_once(number: signal.Signals, tmp_path: Path) -> None:
+    words = ["sweep", "experiment=null", *OVERRIDES, "data.n=8,10", "executor=pool", "executor.workers=2", "out=runs"]
+    code = "import sys; from diffmem.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    sweep = subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not loading(sweep.pid) and sweep.poll() is None:
+        time.sleep(0.02)
+    os.killpg(sweep.pid, number) if number == signal.SIGINT else os.kill(sweep.pid, number)  # as a terminal does
+    out, err = sweep.communicate()
+    assert sweep.returncode == 130, (out, err)
+    assert "Traceback" not in out + err
+    assert "KeyboardInterrupt" not in out + err
+    assert all(run.checkpoint_steps() == [] for run in find_runs(tmp_path / "runs"))
