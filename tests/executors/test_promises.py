@@ -17,13 +17,13 @@ from diffmem.store import RunDir
 from diffmem.sweep.grid import plan_grid, run_all
 from diffmem.training.plan import Plan, plan
 from diffmem.training.session import Outcome
-from tests.helpers.engines import ENGINES, Engine, drive, quick, started, training, wait
+from tests.helpers.engines import ENGINES, Engine, at_work, drive, quick, started, training, wait
 from tests.helpers.tiny import outcome_bytes, same_bytes
 
 pytestmark = pytest.mark.slow
 
 ENDLESS = 1_000_000  # steps
-KILLED: dict[str, Any] = {"steps": 2000, "save_seconds": 0.1}  # long enough to be killed at several resume points
+KILLED: dict[str, Any] = {"steps": 400, "save_seconds": 0.1}  # long enough to be killed at several resume points
 NAMED = {name: pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ENGINES}
 # where the worker is the sweep itself, the test of a killed sweep kills it
 killable = pytest.mark.parametrize("engine", [NAMED[name] for name in ENGINES if ENGINES[name].apart], indirect=True)
@@ -99,7 +99,7 @@ def test_deaths_with_progress_do_not_count_and_the_run_goes_on(
         future = executor.submit(planned)
         for _ in range(3):
             step = planned.run.resume_step()
-            wait(lambda step=step: training(planned.run, killed) and planned.run.resume_step() > step)  # type: ignore[misc]
+            wait(lambda step=step: at_work(planned.run, killed) and planned.run.resume_step() > step)  # type: ignore[misc]
             killed.add(planned.run.read_status()["pid"])
             os.kill(planned.run.read_status()["pid"], signal.SIGKILL)
     assert future.result().status == "complete"
@@ -150,10 +150,10 @@ def test_a_killed_sweep_is_taken_up_by_another(
     configs = [quick(tmp_path / "runs", engine.options, seed, **KILLED) for seed in range(2)]
     runs = [plan(config).run for config in configs]
     with drive(configs, tmp_path) as sweep:
-        wait(lambda: any(training(run) and run.resume_step() > 0 for run in runs))
+        wait(lambda: any(run.resume_step() > 0 for run in runs))
         sweep.kill()
     results = run_all(plan_grid(configs), contextlib.nullcontext())
-    assert [result.sentence for result in results] == ["complete, trained to step 300"] * 2
+    assert [result.sentence for result in results] == [f"complete, trained to step {KILLED['steps']}"] * 2
     for config, run in zip(configs, runs, strict=True):
         assert same_bytes(outcome_bytes(run.path), alone(seed=config.seed, **KILLED))
 

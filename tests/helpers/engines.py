@@ -131,6 +131,11 @@ def wait(ready: Callable[[], bool]) -> None:
     raise AssertionError("waited in vain")
 
 
+def at_work(run: RunDir, other_than: set[int]) -> bool:
+    """Whether a worker, none of these, has begun or gone on with the run: known before its first sign of life."""
+    return run.read_status().get("pid", 0) not in {0, *other_than}
+
+
 def training(run: RunDir, other_than: set[int] = frozenset()) -> bool:  # type: ignore[assignment]
     """Whether a worker, none of these, is past the run's first resume point."""
     status = run.read_status()
