@@ -5,7 +5,7 @@ of the measures made them, they are set aside under their own id before new ones
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,6 @@ from diffmem.files import DamagedWarning
 from diffmem.store import EvalDir, RunDir
 from diffmem.training import snapshot
 from diffmem.training.evaluate import Evaluator
-
-Progress = Callable[[int, int, int], None]  # step, number, count
 
 
 class Rows:
@@ -42,16 +40,15 @@ class Rows:
         if self.folder.metrics_path.exists():
             self.folder.write_rows(self.rows)
 
-    def fill(self, steps: list[int], progress: Progress = lambda step, number, count: None) -> int:
-        """Make the rows of `steps` that are missing, or whose samples are, from their checkpoints; returns how many.
+    def fill(self, steps: list[int]) -> Iterator[tuple[int, int, int]]:
+        """Make the rows of `steps` that are missing, or whose samples are, from their checkpoints.
 
-        `progress` is told of each before it is made: its step, and that it is `number` (from 1) of `count`.
+        Yields before each is made: its step, and which (from 1) of how many it is. Who takes no more makes no more.
         """
         missing = self.missing(steps)
         for number, step in enumerate(missing, start=1):
-            progress(step, number, len(missing))
+            yield step, number, len(missing)
             self.make(step)
-        return len(missing)
 
     def missing(self, steps: list[int]) -> list[int]:
         """Those of `steps`, in order, whose row is missing or whose samples are gone."""

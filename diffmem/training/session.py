@@ -9,7 +9,7 @@ import contextlib
 import socket
 import time
 import warnings
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,15 @@ from diffmem.training.initial import Diverged, State, initial_state
 from diffmem.training.kernels import Kernels
 from diffmem.training.pack import Alone, Member
 from diffmem.training.plan import Plan
-from diffmem.training.rows import Progress, Rows, eval_dir
+from diffmem.training.rows import Rows, eval_dir
 from diffmem.training.signals import Interrupted, Interrupts
 from diffmem.training.step import Inputs, Step, prepare
 from diffmem.training.stop import stopped
 from diffmem.training.train import train
 
 LOOK_SECONDS = 0.2  # between looks at whether a run that waits for its rows is asked to leave
+
+Progress = Callable[[int, int, int], None]  # step, number, count
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,10 @@ def fill(planned: Plan, progress: Progress = lambda step, number, count: None) -
         device = machine.configure(planned.config)
         rows = Rows(planned.config, run, dataset, split(dataset, planned.config.data), device)
         with rows.folder.lock_rows():
-            return rows.folder.metrics_path, rows.fill(run.checkpoint_steps(), progress)
+            made = 0
+            for step, made, count in rows.fill(run.checkpoint_steps()):
+                progress(step, made, count)
+            return rows.folder.metrics_path, made
 
 
 def _check_checkpoints(planned: Plan) -> None:
@@ -220,15 +225,13 @@ class _Session:
 
     def _fill(self, steps: list[int]) -> int:
         """Make the missing rows of `steps`, none past the one that ends the run where a second process made them."""
-        if not self.ahead:
-            return self.rows.fill(steps)
-        missing = self.rows.missing(steps)
-        for number, step in enumerate(missing):
+        made = 0
+        for step, number, _ in self.rows.fill(steps):
             rows = self.rows.rows
-            if rows and step > rows[-1]["step"] and stopped(self.config.stop, rows):
-                return number
-            self.rows.make(step)
-        return len(missing)
+            if self.ahead and rows and step > rows[-1]["step"] and stopped(self.config.stop, rows):
+                break
+            made = number
+        return made
 
     def _collect(self, seconds: float = 0.0) -> None:
         """Take note of the rows that the second process has made, waiting up to `seconds` for one."""
