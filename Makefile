@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart shell test test-fast fuzz setup lint wheel-test docs
+.PHONY: quickstart shell test test-fast fuzz setup lint wheel-test docs gallery
 
 quickstart: setup
 	$(BIN)/diffmem sweep experiment=quickstart
@@ -32,6 +32,10 @@ lint: setup
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "Documentation: site/index.html; with search: python3 -m http.server -d site"
+
+# docs/gallery.md anew from the tables of docs/data/study; KEEP="fig3=runs/study/fig3/reduced" keeps what a study wrote first
+gallery: setup
+	$(BIN)/python -m docs.make.gallery $(KEEP)
 
 setup: $(VENV)/installed
 

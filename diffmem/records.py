@@ -1,4 +1,5 @@
-"""What crosses from the rooms that hold torch to those that draw and write: a sample sheet, a film, a comparison.
+"""What crosses from the rooms that hold torch to those that draw and write: a sample sheet, a film, a
+comparison, a claim.
 
 Letters: m samples, S checkpoints. numpy and pandas alone.
 """
@@ -42,6 +43,19 @@ class SampleSheet:
     def memorized(self) -> np.ndarray:
         """bool [m]"""
         return np.asarray(self.ratio) < self.k
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What a figure is said to show.
+
+    `published` is a number, or a range (low, high) of which an end may be infinite; None where nothing was published.
+    `why` says why the reduced runs disagree, where they do.
+    """
+
+    words: str
+    published: float | tuple[float, float] | None = None
+    why: str = ""
 
 
 class CopyPair(NamedTuple):

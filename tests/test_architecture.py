@@ -25,7 +25,7 @@ LEVELS = [
     {"sweep", "compare", "runs", "pictures", "monitor", "trackers", "family", "data_card"},
     {"cli", "__init__"},
 ]
-ROOMS = ["__init__", "tables", "times", "laws", "figures", "pages", "pipeline"]  # of analysis, lowest first
+ROOMS = ["__init__", "tables", "times", "laws", "figures", "pages", "pipeline", "studies"]  # of analysis, lowest first
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 ONLY_IN = {  # engine -> the one place that may import it
     "hydra": {"config/compose.py"},

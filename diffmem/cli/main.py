@@ -15,14 +15,44 @@ import warnings
 from typing import NoReturn
 
 from diffmem.arguments import shown
-from diffmem.cli import advise, compare, data, evaluate, figures, fit, init, report, status, sweep, theory, track, train
+from diffmem.cli import (
+    advise,
+    compare,
+    data,
+    evaluate,
+    figures,
+    fit,
+    init,
+    report,
+    status,
+    study,
+    sweep,
+    theory,
+    track,
+    train,
+)
 from diffmem.errors import InputError, first_line
 from diffmem.files import FULL, MISTAKES, PATH
 from diffmem.version import __version__
 
 VERBS = {
     module.__name__.rpartition(".")[2]: module
-    for module in (init, data, train, sweep, status, evaluate, fit, figures, report, advise, compare, theory, track)
+    for module in (
+        init,
+        data,
+        train,
+        sweep,
+        status,
+        evaluate,
+        fit,
+        figures,
+        report,
+        advise,
+        compare,
+        study,
+        theory,
+        track,
+    )
 }
 FIRST_STEPS = """\
 first steps:

@@ -3,7 +3,8 @@
 import argparse
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from diffmem.errors import InputError
 
 if TYPE_CHECKING:
     from diffmem.config.settings import Config
+    from diffmem.config.tracker import Tracker
+    from diffmem.sweep.estimate import Estimate
     from diffmem.sweep.grid import RunResult
     from diffmem.training.plan import Plan
 
@@ -41,13 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_overrides(parser, "default: experiment=quickstart")
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """The runs of a grid, planned, and where they send what they write."""
+
+    plans: "list[Plan]"
+    tracker: "Tracker"
+
+
 def run(arguments: argparse.Namespace) -> int:
     from diffmem.config import compose
-    from diffmem.executors import auto
-    from diffmem.sweep.grid import plan_grid, run_all
-    from diffmem.sweep.progress import Progress
-    from diffmem.trackers.base import check
-    from diffmem.trackers.beside import beside
+    from diffmem.sweep.estimate_table import as_mapping, described
 
     _check_options(arguments)
     overrides = _with_experiment(arguments.overrides, asked=not (arguments.cfg or arguments.dry_run))
@@ -55,18 +62,43 @@ def run(arguments: argparse.Namespace) -> int:
         print(compose.describe_grid(overrides))
         return 0
     if arguments.dry_run:
-        return _dry_run(compose.compose_grid(overrides), arguments)
+        cost = estimated(compose.compose_grid(overrides), arguments.devices)
+        print(json.dumps(as_mapping(cost), indent=1) if arguments.json else described(cost))
+        return 0
+    planned = prepare(overrides)
+    return carry_out(planned, (lambda plans: _run_adaptively(plans, arguments)) if arguments.adaptive else run_plans)
+
+
+def prepare(overrides: list[str]) -> Sweep:
+    """The runs that `overrides` name. Raises InputError for what cannot be run, before anything is written."""
+    from diffmem.config import compose
+    from diffmem.sweep.grid import plan_grid
+    from diffmem.trackers.base import check
+
     plans, tracker = plan_grid(compose.compose_grid(overrides)), compose.compose_tracker(overrides)
     check(tracker)
+    return Sweep(plans, tracker)
+
+
+def run_plans(plans: "list[Plan]") -> "list[RunResult]":
+    """Run all of `plans` under a progress display."""
+    from diffmem.sweep.grid import run_all
+    from diffmem.sweep.progress import Progress
+
+    return run_all(plans, Progress([planned.run for planned in plans]))
+
+
+def carry_out(sweep: Sweep, spend: "Callable[[list[Plan]], list[RunResult]]" = run_plans) -> int:
+    """Run the sweep by `spend` and report its folder; returns the exit code."""
+    from diffmem.executors import auto
+    from diffmem.trackers.beside import beside
+
+    plans = sweep.plans
     notes([*dict.fromkeys(note for planned in plans for note in planned.notes), *auto.notes(plans[0].config)])
     # the user's own words: its images may be shown
     folder, root = plans[0].run.path.parent, getattr(plans[0].config.data, "root", None)
-    with beside(folder, tracker, root):
-        if arguments.adaptive:
-            results = _run_adaptively(plans, arguments)
-        else:
-            results = run_all(plans, Progress([planned.run for planned in plans]))
-        return _report(folder, results, root)
+    with beside(folder, sweep.tracker, root):
+        return _report(folder, spend(plans), root)
 
 
 def _report(folder: Path, results: "Sequence[RunResult]", root: str | None) -> int:
@@ -125,23 +157,21 @@ def _check_options(arguments: argparse.Namespace) -> None:
             )
 
 
-def _dry_run(configs: "list[Config]", arguments: argparse.Namespace) -> int:
+def estimated(configs: "list[Config]", devices: int | None = None) -> "Estimate":
+    """What the runs of `configs` will cost, on so many `devices` of executor.tflops."""
     from diffmem.executors.base import width
     from diffmem.sweep.estimate import estimate, planner
-    from diffmem.sweep.estimate_table import as_mapping, described
     from diffmem.sweep.grid import plan_grid
 
     plans = plan_grid(configs, planner)
     elsewhere = plans[0].config.executor.tflops is not None
-    if arguments.devices is not None and not elsewhere:
+    if devices is not None and not elsewhere:
         raise InputError(
-            f"--devices {arguments.devices} needs what one of them sustains: add executor.tflops, such as "
+            f"--devices {devices} needs what one of them sustains: add executor.tflops, such as "
             "executor.tflops=60, or leave it out for the time on this machine."
         )
-    at_once, lanes = (arguments.devices or 1,) * 2 if elsewhere else width(plans[0].config)
-    cost = estimate(plans, lanes, at_once)
-    print(json.dumps(as_mapping(cost), indent=1) if arguments.json else described(cost))
-    return 0
+    at_once, lanes = (devices or 1,) * 2 if elsewhere else width(plans[0].config)
+    return estimate(plans, lanes, at_once)
 
 
 def _run_adaptively(plans: "list[Plan]", arguments: argparse.Namespace) -> "list[RunResult]":

@@ -30,6 +30,7 @@ from diffmem.config import identity
 from diffmem.config.data import CardConfig, Data
 from diffmem.config.options import build, known_keys, path_keys, tags, to_mapping
 from diffmem.config.settings import Config
+from diffmem.config.study import STUDIES
 from diffmem.config.theory import TheoryConfig
 from diffmem.config.tracker import Tracker, Tracking
 from diffmem.config.words import quoted_paths
@@ -192,7 +193,7 @@ def groups() -> dict[str, list[str]]:
     root = resources.files(CONFIGS)
     names_of = {}
     for folder in sorted(root.iterdir(), key=lambda entry: entry.name):
-        if folder.is_dir() and not folder.name.startswith("_"):
+        if folder.is_dir() and not folder.name.startswith("_") and folder.name != STUDIES:
             names = [Path(file.name).stem for file in folder.iterdir() if file.name.endswith(".yaml")]
             names_of[folder.name] = sorted(names)
     return names_of

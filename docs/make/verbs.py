@@ -126,6 +126,16 @@ EXAMPLES = {
             "which of my checkpoints copies?": "tutorials/which_copies.md",
         },
     ),
+    "study": Example(
+        "A figure of the study: trains its runs, or goes on with them, and says what they show of each claim, beside "
+        "what was published. Here the runs are there already, as a table.",
+        (
+            "diffmem study fig2 --from data/digits_law.csv",
+            "diffmem study fig2 --full --dry-run executor.tflops=60 --devices 8",
+        ),
+        ("runs/study/fig2/reduced",),
+        {"the study's figures, with what was found": "gallery.md"},
+    ),
     "theory": Example(
         "The random-features theory that explains the law: its spectrum, learning curves and times, and what it "
         "predicts for a data set.",

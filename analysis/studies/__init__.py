@@ -1,0 +1,1 @@
+"""What the runs of a figure of the study say of its claims."""

@@ -1,0 +1,75 @@
+"""docs/gallery.md from what is kept of each study, and what is kept from the folder a study was written into.
+
+    python -m docs.make.gallery                              # writes the page anew
+    python -m docs.make.gallery fig3=runs/study/fig3/reduced # keeps what that folder holds of fig3 first
+
+Kept are docs/data/study/FIGURE.csv, the claims; docs/data/study/FIGURE_figure.csv, the table behind the figure; and
+docs/assets/gallery/FIGURE.png.
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from diffmem.analysis.studies import claims
+from diffmem.config.study import Study, read_study, study_names
+
+DOCS = Path(__file__).resolve().parents[1]
+TABLES, PICTURES = DOCS / "data" / "study", DOCS / "assets" / "gallery"
+INTRODUCTION = """\
+# The study's figures
+
+Every figure of the study is one command, which trains its runs (or goes on with them), reads them and says what
+became of each claim. The tables below are those of the reduced versions, which run on two cores; `diffmem study FIGURE
+--full` is the study's own setting, for GPUs. "Ours" has its 95% interval. A claim *agrees* where that interval holds
+the published number or meets the published range; a claim of a sign is *open* where the interval holds both signs.
+
+`diffmem study` lists the figures, `diffmem study FIGURE --dry-run` says what one costs. `make gallery` writes this page
+from the tables in `docs/data/study`, in which no number is written by hand.
+"""
+
+
+def page() -> str:
+    """The whole page: a section for each study of which something is kept, then those of which nothing is."""
+    studies = [read_study(name) for name in study_names()]
+    kept = [study for study in studies if (TABLES / f"{study.name}.csv").exists()]
+    left = [f"* `diffmem study {study.name}`: {study.title}" for study in studies if study not in kept]
+    rest = ["## Not run yet\n\n" + "\n".join(left) + "\n"] if left else []
+    return "\n".join([INTRODUCTION, *map(_section, kept), *rest])
+
+
+def keep(name: str, folder: Path) -> None:
+    """Copy what is kept of the study `name` from the `folder` that it was written into."""
+    for source, target in (
+        (folder / claims.FILE, TABLES / f"{name}.csv"),
+        (folder / "figure.csv", TABLES / f"{name}_figure.csv"),
+        (folder / "figure.png", PICTURES / f"{name}.png"),
+    ):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
+
+
+def _section(study: Study) -> str:
+    rows = pd.read_csv(TABLES / f"{study.name}.csv", dtype=dict.fromkeys(claims.WORDS, str), keep_default_na=True)
+    head = ["claim", "published", "ours", "setting", "agrees", "why"]
+    lines = [head, ["---"] * len(head)]
+    for row in rows.fillna(dict.fromkeys(claims.WORDS, "")).to_dict("records"):
+        ours = claims.interval(row["ours"], row["low"], row["high"])
+        lines.append([ours if name == "ours" else _cell(row[name]) for name in head])
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return (
+        f"## {study.title}\n\n`diffmem study {study.name}`\n\n{table}\n"
+        f"![{study.title}](assets/gallery/{study.name}.png)\n"
+    )
+
+
+def _cell(words: str) -> str:
+    """Words that Markdown shows as they are."""
+    return words.replace("|", r"\|").replace("_", r"\_").replace("~", r"\~").replace("^", r"\^")
+
+
+if __name__ == "__main__":
+    for word in sys.argv[1:]:
+        keep(word.partition("=")[0], Path(word.partition("=")[2]))
+    (DOCS / "gallery.md").write_text(page())

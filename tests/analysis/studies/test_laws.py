@@ -1,0 +1,59 @@
+"""The reader `laws` on planted families: true exponents and ratios lie in its intervals."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from diffmem.analysis.studies import laws
+from diffmem.analysis.studies.reading import Reading, Request
+from diffmem.pictures import Pictures
+from tests.helpers.families import planted_rows
+
+ALPHA, RATIO = 1.2, 2.5
+
+
+def write_family(path: Path, scale: float, ns: tuple[int, ...] = (32, 64, 128, 256)) -> Path:
+    """Runs with tau_mem = scale n^ALPHA and tau_gen = 300, the noise of each from its own seed."""
+    rows = [
+        planted_rows(n, scale * n**ALPHA, 300, seed=seed, rng=np.random.default_rng([n, seed]))
+        for n in ns
+        for seed in (0, 1)
+    ]
+    pd.concat(rows).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def reading(tmp_path_factory: pytest.TempPathFactory) -> Reading:
+    folder = tmp_path_factory.mktemp("planted")
+    places = {
+        "slow": write_family(folder / "slow.csv", 10 * RATIO),
+        "control": write_family(folder / "control.csv", 10),
+        "short": write_family(folder / "short.csv", 10, (64,)),
+    }
+    keys = ["control.tau_mem.alpha", "control.tau_gen.alpha", "slow/control.tau_mem.ratio", "short.tau_mem.alpha"]
+    return laws.read(Request(places=places, keys=[*keys, "control.tau_mem.beta"], images=Pictures()))
+
+
+def test_true_values_lie_in_the_intervals(reading: Reading) -> None:
+    for key, true in (
+        ("control.tau_mem.alpha", ALPHA),
+        ("control.tau_gen.alpha", 0),
+        ("slow/control.tau_mem.ratio", RATIO),
+    ):
+        found = reading.found[key]
+        assert found.low <= true <= found.high, key
+        assert found.high - found.low < 0.5, key
+
+
+def test_what_is_not_there_is_said(reading: Reading) -> None:
+    assert np.isnan(reading.found["short.tau_mem.alpha"].ours)
+    assert "no law" in reading.found["short.tau_mem.alpha"].note
+    assert np.isnan(reading.found["control.tau_mem.beta"].ours)
+
+
+def test_the_figure_has_a_row_for_each_run_and_time(reading: Reading) -> None:
+    table = reading.picture.data
+    assert len(table.drop_duplicates(["arm", "time", "run"])) == len(table) == 8 + 8 + 8 + 2
