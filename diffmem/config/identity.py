@@ -17,10 +17,18 @@ HEARTBEAT_SECONDS = 1.0  # younger than format 1: written where it differs, and 
 # group -> option younger than format 1 -> its default (its dataclass has it too), at which it is not written or hashed
 YOUNGER: dict[str, dict[str, Any]] = {
     "data": {"augment": None, "deduplicate": None, "order": None, "center": "mean", "labels": False},
-    "model": {"classes": None},
+    "model": {"classes": None, "spectral_norm": None, "attention_gate": False},
+    "optimizer": {"decay": None},
     "train": {"label_dropout": 0.0, "graph": "auto", "compile": False},
     "sampler": {"guidance": 1.0},
-    "eval": {"f_mem_width": None, "quality_samples": None, "loss_draws": 1024, "background": None, "features": None},
+    "eval": {
+        "f_mem_width": None,
+        "quality_samples": None,
+        "loss_draws": 1024,
+        "background": None,
+        "features": None,
+        "lipschitz": 0,
+    },
     "executor": {"tflops": None},
 }
 EVAL_FREE = ("tile", "keep_samples", "background")  # decide no number of a row

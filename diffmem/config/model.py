@@ -21,6 +21,8 @@ class ModelConfig(Variant, ABC):
     flat: ClassVar[bool]  # whether it takes points, not images
     width: int = option(low=1, high=2**14)
     blocks: int = option(low=1, high=256)
+    # largest singular value that each convolution and linear layer has; null leaves them free
+    spectral_norm: float | None = option(above=0, high=1e6, default=None)
 
     @abstractmethod
     def least_weights(self, d: int) -> int:
@@ -141,6 +143,7 @@ class UNetReferenceModel(UNetConfig):
     """The study's U-Net: `heads` heads at every level with attention."""
 
     name: ClassVar[str] = "unet_reference"
+    attention_gate: bool = False  # on attention's output, from its input (Qiu et al. 2025)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 from diffmem.arguments import LARGEST, shown
 from diffmem.config import identity, labels
 from diffmem.config.data import Data
+from diffmem.config.decay import decay_of
 from diffmem.config.diffusion import Diffusion, Sampler
 from diffmem.config.executor import Executor
 from diffmem.config.grid import GridConfig
@@ -34,6 +35,11 @@ class OptimizerConfig(Variant):
     lr: float = option(above=0, high=1e6)
     weight_decay: float = option(low=0, high=1e6)
     clip: float | None = option(above=0, high=1e30)  # largest gradient norm; null clips nothing
+    decay: str | None = None  # of lr, from step 0 to none: cosine:STEPS or linear:STEPS
+
+    def __post_init__(self) -> None:
+        if self.decay is not None:
+            decay_of(self.decay)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +130,7 @@ class EvalConfig:
     bootstrap: int = option(low=0, high=10**6)  # resamples over the samples
     tile: int = option(low=1, high=10**6)  # images in one network call
     features: str | None = option(default=None)  # space of f_mem_features; null measures none
+    lipschitz: int = option(low=0, high=10**5, default=0)  # held-out images at which the Jacobian is measured
     background: str | None = option(
         default=None
     )  # device of a second process that makes the rows; null: the run's own process makes them

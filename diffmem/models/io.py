@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from diffmem.config.identity import stored_group
+from diffmem.config.identity import stored
 from diffmem.config.model import ModelConfig
 from diffmem.config.options import to_mapping
 from diffmem.errors import InputError
@@ -79,7 +79,7 @@ def _weights_name(model: nn.Module) -> str:
 
 
 def _config(cfg: ModelConfig, shape: tuple[int, ...]) -> dict[str, Any]:
-    return {"model": stored_group("model", to_mapping(cfg)), "shape": shape}
+    return {**stored({"model": to_mapping(cfg)}), "shape": shape}
 
 
 def _check_config(path: Path, expected: dict[str, Any]) -> None:

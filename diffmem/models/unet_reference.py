@@ -55,9 +55,13 @@ RESAMPLE = {"down": "downsample.", "up": "upsample.1."}
 
 
 class Attention(nn.Module):
-    """Self-attention over the pixels of x [B, C, H, W_], added to x."""
+    """Self-attention over the pixels of x [B, C, H, W_], added to x.
 
-    def __init__(self, channels: int, heads: int, groups: int) -> None:
+    With a `gate`, what the heads give is multiplied by sigmoid(G u), u the normed input, before the last projection:
+    elementwise and of each head its own (Qiu et al. 2025, arXiv 2505.06708, at their position G1).
+    """
+
+    def __init__(self, channels: int, heads: int, groups: int, gate: bool = False) -> None:
         super().__init__()
         self.heads = heads
         self.norm = nn.GroupNorm(groups, channels)
@@ -67,6 +71,7 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.qkv.weight)
         nn.init.zeros_(self.qkv.bias)
         nn.init.zeros_(self.out.bias)
+        self.gate = nn.Linear(channels, channels) if gate else None
         self.mix: Callable[[Tensor, Tensor, Tensor], Tensor] = F.scaled_dot_product_attention  # in train mode
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,6 +80,8 @@ class Attention(nn.Module):
         query, key, value = self.qkv(pixels).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         mix = self.mix if self.training else F.scaled_dot_product_attention
         mixed = mix(query, key, value).transpose(1, 2).flatten(2)  # [B, H W_, C]
+        if self.gate is not None:
+            mixed = mixed * self.gate(pixels).sigmoid()
         return x + self.out(mixed).transpose(1, 2).reshape(x.shape)
 
 
@@ -90,7 +97,7 @@ class Residual(nn.Module):
         self.dropout = nn.Dropout2d(cfg.dropout)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.skip = nn.Conv2d(channels_in, channels, 1) if channels_in != channels else nn.Identity()
-        self.attention = Attention(channels, cfg.heads, cfg.groups) if attention else nn.Identity()
+        self.attention = Attention(channels, cfg.heads, cfg.groups, cfg.attention_gate) if attention else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """x [B, C_in, H, W_], embedding [B, E] -> [B, C, H, W_]."""

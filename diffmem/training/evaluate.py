@@ -25,6 +25,7 @@ from diffmem.metrics import bias, bookends, calibration, memorization, score
 from diffmem.metrics.classes import Classes
 from diffmem.metrics.features import extractors
 from diffmem.metrics.features.memorized import InFeatures
+from diffmem.metrics.lipschitz import lipschitz
 from diffmem.metrics.losses import epsilon_losses
 from diffmem.metrics.mirrored import training_index
 from diffmem.metrics.quality import Quality, halves
@@ -224,6 +225,9 @@ class Evaluator:
             )
             for t, loss in losses.items():
                 columns |= {f"loss_{kind}_t{t}": loss.value, f"loss_{kind}_t{t}_se": loss.se}
+        if config.eval.lipschitz:
+            held_out = self.split.test[: config.eval.lipschitz].to(self.device)
+            columns |= lipschitz(model, self.process, held_out, t=times)
         for t in times:
             columns[f"loss_gen_t{t}"] = columns[f"loss_test_t{t}"] - columns[f"loss_train_t{t}"]
         if isinstance(config.data, MixtureData):

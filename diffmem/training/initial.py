@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from diffmem import rng
+from diffmem.config.model import ModelConfig
 from diffmem.config.settings import AdamWOptimizer, Config, Optimizer, SGDOptimizer
-from diffmem.models import build
+from diffmem.models import build, spectral
 
 
 class Diverged(Exception):
@@ -47,7 +48,7 @@ def initial_state(config: Config, device: torch.device) -> State:
     """The state at step 0: weights drawn on the CPU, the same on every device."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(rng.key(config.seed, "initial weights") % 2**63)
-        model = build(config.model, config.data.shape)
+        model = in_training(build(config.model, config.data.shape), config.model)
     model = model.to(device)
     if config.train.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -61,6 +62,13 @@ def initial_state(config: Config, device: torch.device) -> State:
         sound=torch.zeros((), device=device),
         late=torch.zeros((), dtype=torch.int64, device=device),
     )
+
+
+def in_training(model: nn.Module, config: ModelConfig) -> nn.Module:
+    """`model`, as `build` makes it, in the form in which it is trained."""
+    if config.spectral_norm is not None:
+        spectral.hold(model, config.spectral_norm)
+    return model
 
 
 def make_optimizer(model: nn.Module, config: Optimizer) -> torch.optim.Optimizer:

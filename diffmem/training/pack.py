@@ -18,7 +18,7 @@ from torch.func import functional_call, vmap
 
 from diffmem.config.model import UNetConfig
 from diffmem.config.settings import Config
-from diffmem.training import average, machine
+from diffmem.training import average, machine, rate
 from diffmem.training.initial import State
 from diffmem.training.step import Inputs
 
@@ -41,6 +41,8 @@ def obstacle(config: Config) -> str | None:
         return f"eval.background={config.eval.background}"
     if config.data.labels is not False:
         return f"data.labels={str(config.data.labels).lower()}"
+    if model.spectral_norm is not None:
+        return f"model.spectral_norm={model.spectral_norm:g}"  # its power iterations write on the network
     if model.has_dropout:
         return f"dropout in model={model.name}"
     if isinstance(model, UNetConfig) and (model.attention or model.mid_attention):
@@ -55,6 +57,7 @@ class Member:
 
     def __init__(self, state: State, inputs: Inputs, config: Config) -> None:
         self.state, self.inputs, self.config = state, inputs, config
+        rate.follow(state.optimizer, inputs.rate, config)
         named: dict[str, Tensor] = dict(state.model.named_parameters())
         self._average = list(state.ema.values()), [named[name] for name in state.ema]
 

@@ -297,9 +297,8 @@ class _Session:
             self.train_seconds[state.step] = self.measured_at - before
             self.second.ask(state.step)
             return
-        averaged = self.config.eval.weights == "ema"
         with self._evaluating():
-            self.rows.add(snapshot.with_ema(state, self.config) if averaged else state.model, state.step)
+            self.rows.add(snapshot.measured(state, self.config, self.config.eval.weights), state.step)
         end = time.monotonic()
         self.run.append_timing(state.step, begin - before, end - begin)
         self.measured_at = end

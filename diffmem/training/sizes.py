@@ -17,7 +17,7 @@ from diffmem.config.model import ModelConfig
 from diffmem.config.settings import Config, Optimizer
 from diffmem.models.io import saved_part
 from diffmem.training.flops import skeleton
-from diffmem.training.initial import make_optimizer
+from diffmem.training.initial import in_training, make_optimizer
 
 MODEL_TEXT = 1750  # config.json, scheduler_config.json and the checksums of one saved model
 RUN_TEXT = 2600  # config.yaml, meta.json without bookends, status.json, resume.json
@@ -47,7 +47,7 @@ def _of_network(model: ModelConfig, shape: tuple[int, ...], optimizer: Optimizer
     """Bytes of one saved model, and of a resume point."""
     network = skeleton(model, shape)
     weights = safetensors_bytes(saved_part(network).state_dict(), {"format": "pt"}) + MODEL_TEXT
-    return weights, safetensors_bytes(_resume(network, optimizer, averaged))
+    return weights, safetensors_bytes(_resume(in_training(network, model), optimizer, averaged))
 
 
 def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> int:

@@ -9,6 +9,7 @@ weights are averaged, and `diffmem.json`: training mean, scale, and the checksum
 """
 
 import json
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from diffmem.config.settings import Config
 from diffmem.data import Split
 from diffmem.diffusion.sampler import scheduler
 from diffmem.errors import InputError
+from diffmem.models import spectral
 from diffmem.models.io import load_model, save_model
 from diffmem.store import RunDir
 from diffmem.training.initial import State, initial_state
@@ -63,9 +65,9 @@ def from_bytes(step: int, content: bytes, config: Config, device: torch.device) 
 def write_checkpoint(state: State, config: Config, split: Split, run: RunDir) -> None:
     """Write the checkpoint folder of the state's step in `run`, whole or not at all."""
     with run.replacing_checkpoint(state.step) as folder:
-        _write_model(state.model, config, folder)
+        _write_model(measured(state, config, "raw"), config, folder)
         if state.ema:
-            _write_model(with_ema(state, config), config, folder / "ema")
+            _write_model(measured(state, config, "ema"), config, folder / "ema")
         written = sorted(file for file in folder.rglob("*") if file.is_file())
         note = {
             "step": state.step,
@@ -109,11 +111,16 @@ def whole(path: Path, weights: str) -> Path:
     return folder
 
 
-def with_ema(state: State, config: Config) -> nn.Module:
-    """A model with the averaged weights of `state`."""
+def measured(state: State, config: Config, weights: str) -> nn.Module:
+    """The network of `state` that is stored and measured, with its own weights (raw) or the averaged ones (ema)."""
+    if weights == "raw" and config.model.spectral_norm is None:
+        return state.model
     device = next(state.model.parameters()).device
-    model = initial_state(config, device).model
-    model.load_state_dict({**state.model.state_dict(), **state.ema})
+    content = state.model.state_dict() if weights == "raw" else {**state.model.state_dict(), **state.ema}
+    if config.model.spectral_norm is not None:
+        content = spectral.freed(content, config.model.spectral_norm)
+    model = initial_state(replace(config, model=replace(config.model, spectral_norm=None)), device).model
+    model.load_state_dict(content)
     return model
 
 

@@ -25,7 +25,7 @@ from diffmem import rng
 from diffmem.config.settings import Config
 from diffmem.data.labels import Labels
 from diffmem.diffusion.process import Process
-from diffmem.training import average, machine
+from diffmem.training import average, machine, rate
 from diffmem.training.initial import State
 from diffmem.training.kernels import Kernels, install
 from diffmem.training.told import told
@@ -40,7 +40,8 @@ Replay = Callable[[], object]
 class Inputs:
     """What the body reads: `x_t` and `eps` [B, ...], `t` [B], and `share` [], the weights' part in their average.
 
-    `told` are the labels [B] that the network is told, as one more argument: none, or one.
+    `rate` [] is the learning rate, where it goes down. `told` are the labels [B] that the network is told, as one more
+    argument: none, or one.
     """
 
     def __init__(self, images: Tensor, process: Process, config: Config, labels: Labels | None = None) -> None:
@@ -48,7 +49,7 @@ class Inputs:
         self._images, self._process, self._config = images, process, config
         self.t = torch.full((batch,), config.train.t or 0, device=device)
         self.x_t, self.eps = (torch.empty_like(images[torch.zeros_like(self.t)]) for _ in range(2))  # in their layout
-        self.share = torch.zeros((), device=device)
+        self.share, self.rate = (torch.zeros((), device=device) for _ in range(2))
         self.told: tuple[Tensor, ...] = () if labels is None else (torch.zeros_like(self.t),)
         self._labels = None if labels is None else replace(labels, train=labels.train.to(device))
         self.dropout, self._noise, self._times, self._flips = (torch.Generator(device) for _ in range(4))
@@ -68,6 +69,7 @@ class Inputs:
             self.told[0].copy_(told(self._labels, places, config, step))
         if config.train.ema is not None:
             self.share.fill_(1 - average.decay(config.train, step + 1))
+        rate.fill(self.rate, config, step)
         if config.model.has_dropout:
             rng.keyed(self.dropout, config.seed, "dropout", step)
 
@@ -103,6 +105,7 @@ class Body:
     def __init__(self, state: State, inputs: Inputs, config: Config) -> None:
         self.state, self.inputs, self.config = state, inputs, config
         self.forward: Callable[..., Tensor] = state.model
+        rate.follow(state.optimizer, inputs.rate, config)
         self.repeats = True  # with kernels that repeat their bits
         weights = dict(state.model.named_parameters())
         self._averaged = list(state.ema.values())
@@ -193,6 +196,7 @@ def prepare(
 
 def choose_repeating(body: Body) -> None:
     """Leave kernels that repeat their bits where one of the step has no such form."""
+    start = Kept(body.state)
     body.inputs.fill(body.state.step)
     try:
         with body.arithmetic():
@@ -202,11 +206,13 @@ def choose_repeating(body: Body) -> None:
             raise
         body.repeats = False
         _left("resume to the bit", "with kernels that do not repeat their bits", error)
+    start.restore()
     body.state.optimizer.zero_grad()
 
 
 def compiles(body: Body) -> bool:
     """Whether torch compiles the network of `body`, which takes what it makes."""
+    start = Kept(body.state)
     body.inputs.fill(body.state.step)
     try:
         body.forward = torch.compile(body.state.model)
@@ -215,6 +221,7 @@ def compiles(body: Body) -> bool:
     except Exception as error:
         body.forward = body.state.model
         _left("train.compile=true", "as it is", error)
+    start.restore()
     body.state.optimizer.zero_grad()
     return body.forward is not body.state.model
 
