@@ -3,7 +3,20 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import bias, classes, collapse, losses, memorization, phase, samples, scores, times_vs_n, width_scaling, window
+from . import (
+    bias,
+    classes,
+    collapse,
+    loss_map,
+    losses,
+    memorization,
+    phase,
+    samples,
+    scores,
+    times_vs_n,
+    width_scaling,
+    window,
+)
 from .files import FORMS, Picture
 from .material import Material
 
@@ -80,6 +93,14 @@ ENTRIES = (
         "Losses at fixed diffusion times",
         "Where the two losses part, the network begins to learn its own training images by heart.",
         losses.draw,
+    ),
+    Entry(
+        "loss_map",
+        "The gap of losses, by diffusion time",
+        "How far the loss on test images is above that on training images, at every diffusion time t that was measured "
+        "(small t: little noise), in units of what was learned at that t. The line is where the gap comes to a tenth: "
+        "where it lies furthest to the left, the network begins first to learn its training images by heart.",
+        loss_map.draw,
     ),
     Entry(
         "scores",

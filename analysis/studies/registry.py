@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 
-from . import laws
+from . import interventions, laws, noise_resolved
 from .reading import Reading, Request
 
-READERS: dict[str, Callable[[Request], Reading]] = {"laws": laws.read}
+READERS: dict[str, Callable[[Request], Reading]] = {
+    "laws": laws.read,
+    "interventions": interventions.read,
+    "noise_resolved": noise_resolved.read,
+}
 
 
 def read(reader: str, request: Request) -> Reading:

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -194,9 +195,17 @@ def groups() -> dict[str, list[str]]:
     names_of = {}
     for folder in sorted(root.iterdir(), key=lambda entry: entry.name):
         if folder.is_dir() and not folder.name.startswith("_") and folder.name != STUDIES:
-            names = [Path(file.name).stem for file in folder.iterdir() if file.name.endswith(".yaml")]
-            names_of[folder.name] = sorted(names)
+            names_of[folder.name] = sorted(_names(folder))
     return names_of
+
+
+def _names(folder: Traversable, prefix: str = "") -> Iterator[str]:
+    """The configs in `folder`, those in folders of it as `FOLDER/NAME`."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.name.startswith("_"):
+            yield from _names(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(".yaml"):
+            yield prefix + entry.name.removesuffix(".yaml")
 
 
 def _parse(overrides: list[str]) -> list[Override]:
