@@ -22,7 +22,9 @@ from diffmem.config.settings import Config
 from diffmem.data import Dataset, Split, split, trained_on
 from diffmem.data.labels import labels_of
 from diffmem.definitions import THRESHOLD
+from diffmem.diffusion.process import Denoiser, Process
 from diffmem.diffusion.sampler import initial_noise, sample
+from diffmem.diffusion.target import Target
 from diffmem.errors import InputError, reading
 from diffmem.store import RunDir, find_runs
 from diffmem.training.snapshot import read_checkpoint
@@ -80,9 +82,10 @@ class Run:
         return pd.DataFrame(rows, columns=None if rows else ["step"])
 
     def model(self, step: int, weights: str = "raw") -> nn.Module:
-        """The model at `step`, in eval mode on the CPU, called as model(x, t) -> epsilon.
+        """The model at `step`, in eval mode on the CPU, called as model(x, t) -> what it was trained to predict.
 
-        One that was trained with labels is also called as model(x, t, labels), int64 [B]; without them it is told none.
+        That is epsilon but with other `diffusion` options, of which `denoiser` makes epsilon. One that was trained with
+        labels is also called as model(x, t, labels), int64 [B]; without them it is told none.
 
         Args:
             step: one of `steps`.
@@ -95,6 +98,14 @@ class Run:
         if step not in self.steps:
             raise InputError(f"{self.path} has no checkpoint at step {step}{_nearest(step, self.steps)}")
         return read_checkpoint(RunDir(self.path).checkpoint_path(step), self.config, weights)
+
+    def denoiser(self, step: int, weights: str = "raw", device: torch.device | str = "cpu") -> Denoiser:
+        """The model at `step` on `device` as denoiser(x, t) -> epsilon, whatever it was trained to predict.
+
+        Arguments and errors are those of `model`; t are the indices of diffusion times, int64 [B].
+        """
+        model, path = self.model(step, weights).to(device), self.config.diffusion
+        return Target.of(path, Process.from_config(path).to(device)).denoiser(model)
 
     def samples(self, step: int, count: int | None = None) -> dict[str, Tensor]:
         """What was sampled at `step`: d1, d2 float64 [M], i1, i2 int64 [M], images float32 [keep, C, H, W].
@@ -141,9 +152,9 @@ class Run:
         told = self._told(samples, labels)
         memory.check(3.0 * 4 * samples * config.data.d, f"samples={samples}", f"for images of {config.data.shape}")
         noise = initial_noise(samples, config.data.shape)
-        model = self.model(step, config.eval.weights)
+        denoiser = self.denoiser(step, config.eval.weights)
         return sample(
-            model, noise, diffusion=config.diffusion, sampler=config.sampler, tile=config.eval.tile, labels=told
+            denoiser, noise, diffusion=config.diffusion, sampler=config.sampler, tile=config.eval.tile, labels=told
         )
 
     def labels(self, samples: int) -> Tensor | None:

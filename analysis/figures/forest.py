@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..laws.interventions import PLACEBO, TIMES
-from .drawing import COLOURS, LEAN, MUTED, log_ticks, styled
+from .drawing import COLOURS, LEAN, MUTED, log_ticks, message, styled
 from .files import Picture
 
 TITLES = {
@@ -26,9 +26,11 @@ SIGNIFICANT = 0.05
 
 def forest(table: pd.DataFrame) -> Picture:
     """`table` is that of `laws.interventions.effects`; the picture's has times as ratios."""
-    shown = [name for name in TITLES if (table["estimand"] == name).any()]
     ratios = as_ratios(table)
-    return Picture(_draw(ratios, shown), ratios)
+    known = ratios[ratios["effect"].notna() | ratios["bound"].notna()]
+    shown = [name for name in TITLES if (known["estimand"] == name).any()]
+    figure = _draw(known, shown) if shown else message("no arm has two pairs of runs: an effect needs replicates")
+    return Picture(figure, ratios)
 
 
 def as_ratios(table: pd.DataFrame) -> pd.DataFrame:

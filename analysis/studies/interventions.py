@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..figures.forest import as_ratios, forest
-from ..laws.interventions import CONTROL, ESTIMANDS, PLACEBO, effects
+from ..laws.interventions import CONTROL, PLACEBO, effects
 from ..tables.family import Family, read_table
 from .reading import Found, Reading, Request, missing
 
@@ -19,13 +19,7 @@ def read(request: Request) -> Reading:
     found = effects(arms)
     rows = as_ratios(found.table).set_index(["arm", "estimand"])
     setting = _setting(arms[CONTROL])
-    return Reading({key: _found(key, rows, setting) for key in request.keys}, forest(_known(found.table)))
-
-
-def _known(table: pd.DataFrame) -> pd.DataFrame:
-    """Without the estimands that no arm has."""
-    known = (table["effect"].notna() | table["bound"].notna()).groupby(table["estimand"]).any()
-    return table[table["estimand"].isin([name for name in ESTIMANDS if known.get(name, False)])]
+    return Reading({key: _found(key, rows, setting) for key in request.keys}, forest(found.table))
 
 
 def _found(key: str, rows: pd.DataFrame, setting: str) -> Found:

@@ -18,8 +18,9 @@ HEARTBEAT_SECONDS = 1.0  # younger than format 1: written where it differs, and 
 YOUNGER: dict[str, dict[str, Any]] = {
     "data": {"augment": None, "deduplicate": None, "order": None, "center": "mean", "labels": False},
     "model": {"classes": None, "spectral_norm": None, "attention_gate": False},
+    "diffusion": {"predict": "epsilon"},
     "optimizer": {"decay": None},
-    "train": {"label_dropout": 0.0, "graph": "auto", "compile": False},
+    "train": {"loss_weight": "uniform", "min_snr_gamma": 5.0, "label_dropout": 0.0, "graph": "auto", "compile": False},
     "sampler": {"guidance": 1.0},
     "eval": {
         "f_mem_width": None,
@@ -109,7 +110,7 @@ def trajectory(settings: Mapping[str, Any], batch: int) -> dict[str, Any]:
     """
     data = {name: value for name, value in settings["data"].items() if name not in PATHS}
     groups = {name: settings[name] for name in ("model", "diffusion", "optimizer", "seed")}
-    decisive = ("precision", "t", "label_dropout", "ema", "ema_sigma")
+    decisive = ("precision", "t", "loss_weight", "min_snr_gamma", "label_dropout", "ema", "ema_sigma")
     train = {name: value for name, value in settings["train"].items() if name in decisive}
     return {"data": data, **groups, "train": {**train, "batch": batch}}
 

@@ -24,6 +24,7 @@ from diffmem.config.options import Variant, build, option, to_mapping, without_f
 from diffmem.definitions import null_rate
 from diffmem.errors import InputError
 
+MIN_SNR_GAMMA = 5.0
 BLOCK = 500  # samples that are drawn at a time with eval.f_mem_width
 
 
@@ -79,6 +80,8 @@ class TrainConfig:
     t: int | None = option(low=1, high=100_000)  # one fixed diffusion time; null draws t uniformly on 1..T-1
     ema: float | str | None = option(above=0, high=0.999999)  # averaged weights: a decay per step, or power
     ema_sigma: float | None = option(above=0, high=0.2886)  # width / step of ema=power; 12**-0.5 weighs all alike
+    loss_weight: str = option(choices=("uniform", "min_snr"), default="uniform")  # of diffusion times
+    min_snr_gamma: float = option(above=0, high=1e6, default=MIN_SNR_GAMMA)  # largest weight of x_0's error
     label_dropout: float = option(low=0, high=0.99, default=0.0)  # share of labels that are left out
     channels_last: bool
     graph: str = option(choices=("auto", "off"), default="auto")  # replay the step as a CUDA graph, where there is CUDA
@@ -95,6 +98,16 @@ class TrainConfig:
             )
         if self.ema == "power" and self.ema_sigma is None:
             raise InputError("train.ema=power needs the width of its average: set train.ema_sigma, such as 0.1.")
+        if self.loss_weight != "min_snr" and self.min_snr_gamma != MIN_SNR_GAMMA:
+            raise InputError(
+                f"train.min_snr_gamma={self.min_snr_gamma} does nothing with train.loss_weight={self.loss_weight}: "
+                "leave it out, or set train.loss_weight=min_snr."
+            )
+
+    @property
+    def gamma(self) -> float | None:
+        """Of min-SNR, where the loss is weighted by it."""
+        return self.min_snr_gamma if self.loss_weight == "min_snr" else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +202,7 @@ class Config:
             for value in values:
                 if value is not None and value > last:
                     raise InputError(f"{name}={value} is past the last diffusion time {last} (diffusion.T - 1).")
-        self.sampler.check_times(self.diffusion.T)
+        self.sampler.check(self.diffusion)
         if self.eval.weights == "ema" and self.train.ema is None:
             raise InputError(
                 "eval.weights=ema needs averaged weights: set train.ema=power, or a decay such as train.ema=0.999."

@@ -40,15 +40,16 @@ class EmpiricalDenoiser:
         """The gradient of log p_t at `x`: [B, ...], in the type of `x`."""
         points, signal, variance = self._prepare(x, t)
         score = (signal * self._x0(points, signal, variance) - points) / variance
-        return score.view(x.shape).to(x.device, x.dtype)
+        return self.process.unscaled(score, t).view(x.shape).to(x.device, x.dtype)
 
     def _prepare(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Points [B, d] in float64, sqrt(alpha_bar) and 1 - alpha_bar [B, 1], where float64 can be had."""
+        """x / c [B, d] in float64, sqrt(alpha_bar) and 1 - alpha_bar [B, 1], where float64 can be had."""
         device = torch.device("cpu") if x.device.type == "mps" else x.device
         if x[0].numel() != self.train.shape[1]:
             raise InputError(f"Points of {x[0].numel()} values do not fit images of {self.train.shape[1]}.")
         alpha_bar = self.process.alpha_bar.to(device)[t.to(device)].double()[:, None]
-        return x.detach().flatten(1).to(device).double(), alpha_bar.sqrt(), 1 - alpha_bar
+        points = self.process.unscaled(x.detach().flatten(1).to(device).double(), t)
+        return points, alpha_bar.sqrt(), 1 - alpha_bar
 
     def _x0(self, points: Tensor, signal: Tensor, variance: Tensor) -> Tensor:
         """E[x_0 | x_t] [B, d]: a softmax over images whose largest exponent is only known at the end."""

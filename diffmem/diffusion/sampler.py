@@ -1,9 +1,13 @@
 """From pure noise to samples: (denoiser, initial noise, sampler settings) -> x. Knows no data set.
 
-`ddim` is diffusers' DDIMScheduler with trailing times (999, 979, ..., 19 for 50 calls of T = 1000; rounded where the
-calls do not divide T), the last step to alpha_bar = 1, no clipping (Song, Meng, Ermon 2021, Eq. 12, eta = 0). `ddpm` is
-the same with eta = 1, ancestral sampling. `reference` is the study's: `calls` + 1 times evenly spaced from T-1 to 0,
-ending at index 0 without a last denoising call (Bonnaire et al. 2025).
+A step from x_t to an earlier t' is x_t' = a' x_0 + s' eps, where eps is the denoiser's and x_0 follows from it, on any
+path x_t = a x_0 + s eps (Song, Meng, Ermon 2021, Eq. 12, eta = 0): Euler's method for x / a in s / a, and just as well
+for a flow's x_u in u and for EDM's x in sigma, so the steps of diffusers' schedulers of all of them are this one.
+
+`ddim`: trailing times (999, 979, ..., 19 for 50 calls of T = 1000; rounded where the calls do not divide T), the last
+step to x_0, no clipping. `ddpm` is the same with eta = 1, ancestral sampling, `heun` with the epsilon of both ends of a
+step averaged (Karras et al. 2022, Algorithm 1), all but the last. `reference` is the study's: `calls` + 1 times evenly
+spaced from T-1 to 0, ending at index 0 without a last denoising call (Bonnaire et al. 2025).
 
 The denoiser is called as `denoiser(x, t)`, x [B, ...], t [B], and returns epsilon; where samples have labels also as
 `denoiser(x, t, labels)`, and what is stepped with is
@@ -13,7 +17,7 @@ The denoiser is called as `denoiser(x, t)`, x [B, ...], t [B], and returns epsil
 Noise is given or keyed by the sample's position, so samples do not depend on the tile.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -21,44 +25,16 @@ import torch
 from torch import Tensor
 
 from diffmem import rng
-from diffmem.config.diffusion import DDPMSampler, DiffusionConfig, LinearDiffusion, ReferenceSampler, SamplerConfig
+from diffmem.config.diffusion import (
+    DDPMSampler,
+    DiffusionConfig,
+    HeunSampler,
+    PreservingDiffusion,
+    ReferenceSampler,
+    SamplerConfig,
+)
 from diffmem.diffusion.process import Denoiser, Process
-
-
-def scheduler(diffusion: DiffusionConfig) -> Any:
-    """diffusers' DDIMScheduler of this process: what is stored beside each checkpoint."""
-    from diffusers import DDIMScheduler  # seconds to import
-
-    if isinstance(diffusion, LinearDiffusion):
-        schedule = {"beta_schedule": "linear", "beta_start": diffusion.beta_first, "beta_end": diffusion.beta_last}
-    else:
-        schedule = {"beta_schedule": "squaredcos_cap_v2"}
-    return DDIMScheduler(
-        num_train_timesteps=diffusion.T,
-        **schedule,
-        clip_sample=False,
-        set_alpha_to_one=True,
-        timestep_spacing="trailing",
-    )
-
-
-def spaced(scheduler: Any, calls: int) -> tuple[Any, list[int]]:
-    """diffusers' DDIM `scheduler` of T times cut down to `calls` of them, and these times, descending.
-
-    Its own times are calls - 1, ..., 0: step with these, and ask the network at those. diffusers' own step goes from t
-    to t - T // calls, which is the next time only where `calls` divides T; between neighbours of a shorter schedule no
-    step misses (Nichol & Dhariwal 2021, section 4).
-    """
-    times = trailing_times(scheduler.config.num_train_timesteps, calls)
-    short = type(scheduler).from_config(scheduler.config, num_train_timesteps=calls, timestep_spacing="trailing")
-    short.alphas_cumprod = scheduler.alphas_cumprod[times[::-1]]
-    short.set_timesteps(calls)
-    return short, times
-
-
-def trailing_times(T: int, calls: int) -> list[int]:
-    """`calls` <= T times from T - 1 down, as evenly spaced as whole numbers are: the step after the last ends at -1."""
-    return [round(T * left / calls) - 1 for left in range(calls, 0, -1)]
+from diffmem.diffusion.scheduler import of_epsilon, spaced, trailing_times
 
 
 def initial_noise(samples: int, shape: tuple[int, ...]) -> Tensor:
@@ -97,19 +73,21 @@ def sample(
         plain = denoiser(x, t)
         return plain + sampler.guidance * (labelled - plain)
 
-    if isinstance(sampler, ReferenceSampler):
-        return _reference(epsilon, noise, diffusion, sampler)
-    return _diffusers(epsilon, noise, diffusion, sampler, first)
+    if isinstance(diffusion, PreservingDiffusion) and not isinstance(sampler, ReferenceSampler | HeunSampler):
+        return _diffusers(epsilon, noise, diffusion, sampler, first)
+    process = Process.from_config(diffusion).to(noise.device)
+    x = noise if process.scale is None else (noise * process.scale[-1]).to(noise.dtype)
+    return _stepped(epsilon, x, process, sampler)
 
 
 def _diffusers(
     epsilon: Callable[[Tensor, int], Tensor],
     x: Tensor,
-    diffusion: DiffusionConfig,
+    diffusion: PreservingDiffusion,
     sampler: SamplerConfig,
     first: int,
 ) -> Tensor:
-    ddim, times = spaced(scheduler(diffusion), sampler.calls)
+    ddim, times = spaced(of_epsilon(diffusion), sampler.calls)
     for place, t in zip(ddim.timesteps.tolist(), times, strict=True):
         options: dict[str, Any] = {}
         if isinstance(sampler, DDPMSampler):
@@ -119,17 +97,22 @@ def _diffusers(
     return x
 
 
-def _reference(
-    epsilon: Callable[[Tensor, int], Tensor], x: Tensor, diffusion: DiffusionConfig, sampler: SamplerConfig
-) -> Tensor:
-    process = Process.from_config(diffusion)
-    for t, earlier in _reference_times(diffusion.T, sampler.calls):
+def _stepped(epsilon: Callable[[Tensor, int], Tensor], x: Tensor, process: Process, sampler: SamplerConfig) -> Tensor:
+    def moved(eps: Tensor, t: int, earlier: int) -> Tensor:
+        x0 = process.x0(x, eps, torch.tensor([t], device=x.device))
+        return x0 if earlier < 0 else process.noise(x0, eps, torch.tensor([earlier], device=x.device))
+
+    for t, earlier in pairwise(_times(process.T, sampler)):
         eps = epsilon(x, t)
-        x0 = process.x0(x, eps, torch.tensor([t]))
-        x = process.noise(x0, eps, torch.tensor([earlier]))  # Song, Meng, Ermon 2021, Eq. 12, eta = 0
+        if isinstance(sampler, HeunSampler) and earlier >= 0:
+            eps = (eps + epsilon(moved(eps, t, earlier), earlier)) / 2
+        x = moved(eps, t, earlier)
     return x
 
 
-def _reference_times(T: int, calls: int) -> Iterator[tuple[int, int]]:
-    times = torch.linspace(0, T - 1, calls + 1, dtype=torch.float64).long().flip(0).tolist()
-    return pairwise(times)
+def _times(T: int, sampler: SamplerConfig) -> list[int]:
+    """The times that a sampler visits, descending; -1 is that of x_0."""
+    if isinstance(sampler, ReferenceSampler):
+        times: list[int] = torch.linspace(0, T - 1, sampler.calls + 1, dtype=torch.float64).long().flip(0).tolist()
+        return times
+    return [*trailing_times(T, sampler.steps), -1]

@@ -29,8 +29,6 @@ ENDED = {  # a job's last states; in any other it may yet run
     *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"),
     *("OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"),
 }
-LOST = {"BOOT_FAIL", "NODE_FAIL", "PREEMPTED"}  # states out of which Slurm puts a task back into the queue
-PUT_BACK_SECONDS = 30.0  # until it has done so, or will not
 ASK_SECONDS = 60.0  # for Slurm's answer
 SEE_SECONDS = 5.0  # until what was written on a node is seen here
 TIME_IS_UP = 75  # exit code of a task that asks to be queued again: its script does that, outside any container
@@ -49,7 +47,6 @@ class Jobs:
             )
         self._folder, self._options = folder.absolute(), options
         self._record = self._folder / "jobs.json"
-        self._lost: dict[str, float] = {}  # when a task was first seen to be
 
     @property
     def name(self) -> str:
@@ -83,14 +80,8 @@ class Jobs:
         return number
 
     def states(self) -> dict[str, str]:
-        """The tasks that Slurm still knows of, and the state of each. Raises InputError where it gives no answer.
-
-        One that was lost with its node, or preempted, is REQUEUED until Slurm has had the time to put it back.
-        """
-        states, now = _states(self.name), time.monotonic()
-        self._lost = {number: self._lost.get(number, now) for number, state in states.items() if state in LOST}
-        back = {number for number, first in self._lost.items() if now < first + PUT_BACK_SECONDS}
-        return {number: "REQUEUED" if number in back else state for number, state in states.items()}
+        """The tasks that Slurm still knows of, and the state of each. Raises InputError where it gives no answer."""
+        return _states(self.name)
 
     def cancel(self, *, waiting_only: bool = False) -> None:
         """Ask the tasks to leave: Slurm sends SIGTERM, and SIGKILL after its KillWait."""

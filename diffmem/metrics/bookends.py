@@ -158,7 +158,7 @@ def gaussian_denoiser(given: Real) -> Denoiser:
 
     def epsilon(x: Tensor, t: Tensor) -> Tensor:
         alpha_bar = given.process.alpha_bar[t[0]].double().cpu()  # a sampler's times are one for all
-        apart = x.flatten(1).double().cpu() - alpha_bar.sqrt() * mean
+        apart = given.process.unscaled(x.flatten(1).double().cpu(), t.cpu()) - alpha_bar.sqrt() * mean
         # (x - sqrt(a) E[x_0 | x]) / sqrt(1 - a) = sqrt(1 - a) (a C + 1 - a)^-1 (x - sqrt(a) m)
         noise = apart - known.spread(apart, alpha_bar * values / (alpha_bar * values + 1 - alpha_bar))
         return (noise / (1 - alpha_bar).sqrt()).view(x.shape).to(x)

@@ -10,7 +10,7 @@ Letters: P images.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from diffmem import rng
@@ -21,7 +21,7 @@ ITERATIONS = 30
 
 
 def lipschitz(
-    model: nn.Module, process: Process, images: Tensor, *, t: tuple[int, ...], iterations: int = ITERATIONS
+    model: Denoiser, process: Process, images: Tensor, *, t: tuple[int, ...], iterations: int = ITERATIONS
 ) -> dict[str, float]:
     """The columns `lipschitz_t<t>`, the largest over `images` [P, ...], and `lipschitz_mean_t<t>`, at each time in `t`.
 

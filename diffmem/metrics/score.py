@@ -51,7 +51,8 @@ def score_errors(
                 x = process.noise(x0, eps, times)
                 learned = process.score(model(x, times).float(), times).cpu().double()
                 x, times = x.cpu().double(), times.cpu()
-                population = mixture.score(x, alpha_bar, scale * mu, scale * sigma)
+                population = mixture.score(process.unscaled(x, times), alpha_bar, scale * mu, scale * sigma)
+                population = process.unscaled(population, times)
                 memorized = empirical.score(x, times)
                 errors = (learned - population, learned - memorized, population - memorized)
                 sums += torch.stack([torch.linalg.vector_norm(error, dim=1).sum() for error in errors])
@@ -72,7 +73,7 @@ def empirical_score_distance(
         for x0, eps in noise_pairs(process, heldout, t, tile):
             times = torch.full((len(x0),), t, device=x0.device)
             x = process.noise(x0, eps, times)
-            # score = -epsilon / sqrt(1 - alpha_bar): the factor cancels
+            # the factor between score and epsilon cancels
             known = exact(x, times).flatten(1).cpu().double()
             apart += float((denoiser(x, times).flatten(1).cpu().double() - known).norm(dim=1).sum())
             size += float(known.norm(dim=1).sum())

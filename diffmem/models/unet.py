@@ -52,6 +52,6 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """epsilon [B, C, H, W] of x [B, C, H, W] at diffusion times t, int64 [B], told `labels`, int64 [B], or none."""
         if labels is None and self.none is not None:
-            labels = torch.full_like(t, self.none)
+            labels = torch.full(t.shape, self.none, device=t.device)
         epsilon: Tensor = self.net(x, t, class_labels=labels, return_dict=False)[0]
         return epsilon

@@ -21,6 +21,7 @@ from diffmem.definitions import THRESHOLD, null_rate
 from diffmem.diffusion import traced
 from diffmem.diffusion.process import Denoiser, Process
 from diffmem.diffusion.sampler import initial_noise, sample
+from diffmem.diffusion.target import Target
 from diffmem.metrics import bias, bookends, calibration, memorization, score
 from diffmem.metrics.classes import Classes
 from diffmem.metrics.features import extractors
@@ -58,6 +59,7 @@ class Evaluator:
         self.split = split
         self.device = device
         self.process = Process.from_config(config.diffusion).to(device)
+        self.target = Target.of(config.diffusion, self.process)
         self.traced = traced.Traced()
         self.bookends: dict[str, dict[str, float]] = {}
         self.networks: dict[str, dict[str, Any]] = {}
@@ -138,6 +140,7 @@ class Evaluator:
         denoiser: Denoiser = model
         if self.told is None and settings.samples * self.config.sampler.calls >= traced.WORTH:
             denoiser = self.traced.of(model, self.noise[: settings.tile])
+        denoiser = self.target.denoiser(denoiser)
         samples: list[Tensor] = []
         near: list[NearestTwo] = []
         for start, stop in pairwise([0, *stops]):
@@ -208,14 +211,14 @@ class Evaluator:
         return bookends.measured(real, partial(self.quality, known=True), count)
 
     def losses(self, model: nn.Module) -> dict[str, float]:
-        """The columns of the losses, and of the scores where they are known."""
-        config = self.config
+        """The columns of the losses, and of the scores where they are known: of epsilon, whatever is predicted."""
+        config, denoiser = self.config, self.target.denoiser(model)
         times = config.eval.t if config.train.t is None else (config.train.t,)
         columns: dict[str, float] = {}
         for kind, images in self.loss_images.items():
             settings, labels = config.eval, self.loss_labels.get(kind)
             losses = epsilon_losses(
-                model,
+                denoiser,
                 self.process,
                 images,
                 t=times,
@@ -227,16 +230,16 @@ class Evaluator:
                 columns |= {f"loss_{kind}_t{t}": loss.value, f"loss_{kind}_t{t}_se": loss.se}
         if config.eval.lipschitz:
             held_out = self.split.test[: config.eval.lipschitz].to(self.device)
-            columns |= lipschitz(model, self.process, held_out, t=times)
+            columns |= lipschitz(denoiser, self.process, held_out, t=times)
         for t in times:
             columns[f"loss_gen_t{t}"] = columns[f"loss_test_t{t}"] - columns[f"loss_train_t{t}"]
         if isinstance(config.data, MixtureData):
-            columns |= self._scores(model, times, config.data)
+            columns |= self._scores(denoiser, times, config.data)
         return columns
 
-    def _scores(self, model: nn.Module, times: tuple[int, ...], data: MixtureData) -> dict[str, float]:
+    def _scores(self, denoiser: Denoiser, times: tuple[int, ...], data: MixtureData) -> dict[str, float]:
         return score.score_errors(
-            model,
+            denoiser,
             self.process,
             self.split.train.to(self.device),
             self.loss_images["test"],

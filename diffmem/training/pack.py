@@ -1,6 +1,6 @@
 """Runs of one shape trained together: K networks as one, whose weights are stacked, each step one batched pass.
 
-    losses [K] = mean (eps_hat_k(x_t, t; w_k) - eps)^2,   d sum(losses) / d w_k = the gradient of run k alone
+    losses [K] = mean (F_k(x_t, t; w_k) - F*)^2,   d sum(losses) / d w_k = the gradient of run k alone
 
 Each run keeps its state: its weights and gradients are views of the stacks, its optimizer, average, draws and flags are
 its own. So it is saved, left and gone on with as if it were alone. What a run becomes does not depend on which others
@@ -27,7 +27,7 @@ LEAST = 2  # networks in a stack
 
 def shape(config: Config) -> tuple[object, ...]:
     """What runs of one pack have in common."""
-    return (config.model, config.data.shape, config.batch, config.device)
+    return (config.model, config.data.shape, config.batch, config.device, config.diffusion.variance_preserving)
 
 
 def obstacle(config: Config) -> str | None:
@@ -37,6 +37,8 @@ def obstacle(config: Config) -> str | None:
         return f"train.precision={train.precision}"
     if train.channels_last or train.compile:
         return "train.channels_last=true" if train.channels_last else "train.compile=true"
+    if train.gamma is not None:
+        return f"train.loss_weight={train.loss_weight}"
     if config.eval.background is not None:
         return f"eval.background={config.eval.background}"
     if config.data.labels is not False:
@@ -103,7 +105,7 @@ class Pack:
             for place, weights in enumerate(named[: len(states)]):
                 weights[name].data, weights[name].grad = stack.detach()[place], stack.grad[place]
         self._gradients = [stack.grad for stack in self._weights.values() if stack.grad is not None]
-        self._x, self._eps, self._t = (self._inputs(name, places) for name in ("x_t", "eps", "t"))
+        self._x, self._target, self._t = (self._inputs(name, places) for name in ("x_t", "target", "times"))
         self._losses, self._sound, self._late = (self._flags(name, places) for name in ("loss", "sound", "late"))
         network = models[0]
 
@@ -133,7 +135,7 @@ class Pack:
             member.inputs.fill(member.state.step)
         with machine.arithmetic("fp32", self._x.device):
             predicted = self._forward(self._weights, self._x, self._t)
-            losses = (predicted - self._eps).square().flatten(1).mean(1)  # Ho et al. 2020, Eq. 14
+            losses = (predicted - self._target).square().flatten(1).mean(1)  # Ho et al. 2020, Eq. 14
             torch._foreach_zero_(self._gradients)
             losses.sum().backward()
             for member in self.members:

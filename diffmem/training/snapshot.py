@@ -22,7 +22,7 @@ from diffmem import files
 from diffmem.config.model import UNetModel
 from diffmem.config.settings import Config
 from diffmem.data import Split
-from diffmem.diffusion.sampler import scheduler
+from diffmem.diffusion.scheduler import scheduler
 from diffmem.errors import InputError
 from diffmem.models import spectral
 from diffmem.models.io import load_model, save_model
@@ -136,8 +136,12 @@ def _write_model(model: nn.Module, config: Config, folder: Path) -> None:
 
 
 def is_pipeline(config: Config) -> bool:
-    """Whether a checkpoint is a pipeline of diffusers: in a model space of [-1, 1], of a network without labels."""
-    return config.data.halved and isinstance(config.model, UNetModel) and config.classes is None
+    """Whether a checkpoint is a pipeline of diffusers: in a model space of [-1, 1], of a network without labels.
+
+    diffusers has pipelines without a prompt for variance-preserving paths only.
+    """
+    plain = isinstance(config.model, UNetModel) and config.classes is None
+    return config.data.halved and plain and config.diffusion.variance_preserving
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ from diffmem.training.train import train
 
 LONG_SECONDS = 1.0  # nothing is repeated, or measured on more images, where it takes longer
 REPEATS = 3
-CALLS = 4  # network calls of a sampler that are measured
+CALLS = 3  # network calls of a sampler that are measured
 COPIES = 4  # numbers a weight takes in training: itself, its gradient, two moments
 
 

@@ -1,7 +1,7 @@
 """One training step: a body that reads its inputs at fixed addresses, run from Python or replayed as a CUDA graph.
 
-    x_t, eps, t            filled before the body, by generators keyed by the step
-    forward, backward      epsilon prediction (Ho, Jain, Abbeel 2020, Eq. 14)
+    x_t, target, t         filled before the body, by generators keyed by the step
+    forward, backward      of the loss of what is predicted: epsilon (Ho, Jain, Abbeel 2020, Eq. 14), or another target
     clip, optimizer        in place
     average, flag          of the weights; of a loss that was not finite
 
@@ -24,7 +24,9 @@ from torch import Tensor, nn
 from diffmem import rng
 from diffmem.config.settings import Config
 from diffmem.data.labels import Labels
+from diffmem.diffusion.law import Law
 from diffmem.diffusion.process import Process
+from diffmem.diffusion.target import Target
 from diffmem.training import average, machine, rate
 from diffmem.training.initial import State
 from diffmem.training.kernels import Kernels, install
@@ -38,17 +40,23 @@ Replay = Callable[[], object]
 
 
 class Inputs:
-    """What the body reads: `x_t` and `eps` [B, ...], `t` [B], and `share` [], the weights' part in their average.
+    """What the body reads: `x_t` and `times` [B], which the network sees, `target` [B, ...], which it should answer,
+    `weight` [B] of its errors, None for 1, and `share` [], the weights' part in their average.
 
-    `rate` [] is the learning rate, where it goes down. `told` are the labels [B] that the network is told, as one more
-    argument: none, or one.
+    `times` is `t` [B], the indices, where the network is told these. `told` are the labels [B] that it is told, as one
+    more argument: none, or one. `rate` [] is the learning rate, where it goes down.
     """
 
     def __init__(self, images: Tensor, process: Process, config: Config, labels: Labels | None = None) -> None:
         device, batch = images.device, config.batch
         self._images, self._process, self._config = images, process, config
         self.t = torch.full((batch,), config.train.t or 0, device=device)
-        self.x_t, self.eps = (torch.empty_like(images[torch.zeros_like(self.t)]) for _ in range(2))  # in their layout
+        alike = images[torch.zeros_like(self.t)]  # of their layout
+        self.x_t, self.target = torch.empty_like(alike), torch.empty_like(alike)
+        self._asked = Target.of(config.diffusion, process)
+        self._law = Law.of(config.diffusion, process, self._asked, config.train.gamma)
+        self.times = self.t if self._asked.times is None else torch.zeros(batch, device=device)
+        self.weight = None if self._law.weight is None else torch.ones(batch, device=device)
         self.share, self.rate = (torch.zeros((), device=device) for _ in range(2))
         self.told: tuple[Tensor, ...] = () if labels is None else (torch.zeros_like(self.t),)
         self._labels = None if labels is None else replace(labels, train=labels.train.to(device))
@@ -59,12 +67,18 @@ class Inputs:
         """The inputs of the step after `step` steps."""
         config = self._config
         rng.keyed(self._noise, config.seed, "noise", step)
-        self.eps.normal_(generator=self._noise)
+        self.target.normal_(generator=self._noise)
         if config.train.t is None:
             rng.keyed(self._times, config.seed, "t", step)
-            self.t.random_(1, self._process.T, generator=self._times)
+            self._law.draw(self.t, self._times)
         places = self._indices(step)
-        self._process.noise(self._taken(places, step), self.eps, self.t, out=self.x_t)
+        images = self._taken(places, step)
+        self._process.noise(images, self.target, self.t, out=self.x_t)
+        self._asked.turn(images, self.target, self.x_t, self.t)
+        if self.times is not self.t:
+            self.times.copy_(self._asked.told(self.t))
+        if self.weight is not None and self._law.weight is not None:
+            self.weight.copy_(self._law.weight[self.t])
         if self._labels is not None:
             self.told[0].copy_(told(self._labels, places, config, step))
         if config.train.ema is not None:
@@ -132,11 +146,18 @@ class Body:
         """The loss [], its gradients in the weights' `grad`."""
         inputs, half = self.inputs, self.config.train.precision == "bf16"
         with torch.autocast(inputs.t.device.type, torch.bfloat16, enabled=half):
-            prediction = self.forward(inputs.x_t, inputs.t, *inputs.told)
-        loss = nn.functional.mse_loss(prediction.float(), inputs.eps)  # Ho et al. 2020, Eq. 14
+            prediction = self.forward(inputs.x_t, inputs.times, *inputs.told)
+        loss = loss_of(prediction.float(), inputs.target, inputs.weight)
         self.state.optimizer.zero_grad()
         loss.backward()
         return loss.detach()
+
+
+def loss_of(prediction: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+    """The mean squared error [] of `prediction` [B, ...], each image by its `weight` [B] where there is one."""
+    if weight is None:
+        return nn.functional.mse_loss(prediction, target)  # Ho et al. 2020, Eq. 14
+    return (weight * (prediction - target).square().flatten(1).mean(1)).mean()  # Hang et al. 2023, Eq. 4
 
 
 class Step(Protocol):

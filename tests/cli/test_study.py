@@ -13,6 +13,7 @@ TINY = [
     *(
         "data.n=8",
         "seed=0",
+        "data.index=0",
         "model.width=4",
         "model.groups=2",
         "model.multipliers=[1]",

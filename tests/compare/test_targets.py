@@ -15,13 +15,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from diffmem.compare.comparison import compare
-from diffmem.compare.targets.diffusers import draw, to_epsilon
+from diffmem.compare.targets.diffusers import KINDS, draw
 from diffmem.compare.targets.open import open_targets
 from diffmem.compare.targets.read_images import ImagePaths, read_images
 from diffmem.config.diffusion import LinearDiffusion
 from diffmem.config.model import UNetReferenceModel
 from diffmem.diffusion.process import Process
 from diffmem.diffusion.sampler import initial_noise
+from diffmem.diffusion.target import Target as Asked
 from diffmem.errors import InputError
 from diffmem.models.unet_reference import SINUSOIDS, UNetReference, sinusoid, study_names
 from tests.helpers.compare_targets import noise_images, tiny_unet
@@ -175,7 +176,7 @@ def test_every_prediction_becomes_epsilon(kind: str) -> None:
     x0, eps, t = noise_images(6, 0).double(), torch.randn(6, 1, 4, 4).double(), torch.arange(6) * 8
     signal, sigma = process.coefficients(t, x0)
     said = {"epsilon": eps, "sample": x0, "v_prediction": signal * eps - sigma * x0}[kind]
-    epsilon = to_epsilon(lambda x, t: said, process, kind)(process.noise(x0, eps, t), t)
+    epsilon = Asked.along(process, KINDS[kind]).denoiser(lambda x, t: said)(process.noise(x0, eps, t), t)
     torch.testing.assert_close(epsilon, eps, rtol=1e-5, atol=1e-5)
 
 

@@ -8,13 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from diffmem.config.diffusion import LinearDiffusion
+from diffmem.config.diffusion import DDIMSampler, DiffusionConfig, HeunSampler, SamplerConfig
 from diffmem.diffusion.empirical import EmpiricalDenoiser
 from diffmem.diffusion.process import Process
+from diffmem.diffusion.sampler import initial_noise, sample
 from diffmem.errors import InputError
 from diffmem.metrics.losses import epsilon_losses
+from diffmem.metrics.search import nearest_two
+from tests.helpers.paths import EDM, FLOW, LINEAR
 
-PROCESS = Process.from_config(LinearDiffusion(T=1000, beta_first=1e-4, beta_last=2e-2))
+PROCESS = Process.from_config(LINEAR)
 
 
 def log_density(x: Tensor, train: Tensor, t: Tensor) -> Tensor:
@@ -41,6 +44,41 @@ def test_equals_the_softmax_and_the_gradient(seed: int, n: int, d: int, tile: in
     (gradient,) = torch.autograd.grad(log_density(x, train, t).sum(), x)
     scale = (1 - alpha_bar).sqrt()
     torch.testing.assert_close(denoiser.score(x, t) * scale, gradient * scale, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("path", [FLOW, EDM], ids=["flow", "edm"])
+def test_equals_the_softmax_on_other_paths(path: DiffusionConfig) -> None:
+    """And the score is the gradient of the log density of x_t there."""
+    g = torch.Generator().manual_seed(0)
+    train, t = torch.randn(12, 4, generator=g).double(), torch.tensor([30, 300, 600, 990])
+    process = Process.from_config(path)
+    signal, sigma = (values[t][:, None] for values in process.exact())
+    x = (signal * train[:4] + sigma * torch.randn(4, 4, generator=g).double()).requires_grad_()
+    square = (x[:, None] - signal[:, None] * train[None]).square().sum(2)
+    mean = torch.softmax(-square / (2 * sigma**2), dim=1) @ train
+    denoiser = EmpiricalDenoiser(train, process, tile=5)
+    torch.testing.assert_close(denoiser(x, t), ((x - signal * mean) / sigma).detach(), rtol=1e-7, atol=1e-7)
+    (gradient,) = torch.autograd.grad(torch.logsumexp(-square / (2 * sigma**2), dim=1).sum(), x)
+    torch.testing.assert_close(denoiser.score(x, t) * sigma, gradient * sigma, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("path", "sampler"),
+    [
+        (LINEAR, HeunSampler(calls=49)),
+        (FLOW, DDIMSampler(calls=50)),
+        (FLOW, HeunSampler(calls=49)),
+        (EDM, DDIMSampler(calls=50)),
+        (EDM, HeunSampler(calls=49)),
+    ],
+    ids=["linear, heun", "flow", "flow, heun", "edm", "edm, heun"],
+)
+def test_sampling_with_it_gives_training_images_along_every_path(path: DiffusionConfig, sampler: SamplerConfig) -> None:
+    train = torch.randn(10, 1, 3, 3, generator=torch.Generator().manual_seed(2))
+    denoiser = EmpiricalDenoiser(train, Process.from_config(path))
+    nearest = nearest_two(sample(denoiser, initial_noise(40, (1, 3, 3)), diffusion=path, sampler=sampler), train)
+    assert float((nearest.d1 / nearest.d2).max()) < 1 / 3
+    assert len(nearest.i1.unique()) > 5  # of them all, not one
 
 
 def test_far_points_and_far_images_do_not_overflow() -> None:

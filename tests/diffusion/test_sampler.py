@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, HeunDiscreteScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -15,18 +15,31 @@ from diffmem import rng
 from diffmem.config.diffusion import (
     DDIMSampler,
     DDPMSampler,
+    DiffusionConfig,
+    HeunSampler,
     LinearDiffusion,
     ReferenceSampler,
     SamplerConfig,
 )
 from diffmem.diffusion.process import Denoiser, Process
-from diffmem.diffusion.sampler import initial_noise, sample, scheduler, trailing_times
+from diffmem.diffusion.sampler import initial_noise, sample
+from diffmem.diffusion.scheduler import scheduler, trailing_times
+from diffmem.diffusion.target import Target
+from diffmem.errors import InputError
+from tests.helpers.paths import EDM, FLOW, LINEAR
 
-DIFFUSION = LinearDiffusion(T=1000, beta_first=1e-4, beta_last=2e-2)
-SAMPLERS = {
+DIFFUSION = LINEAR
+SAMPLERS: dict[str, SamplerConfig] = {
     "ddim": DDIMSampler(calls=500),
     "ddpm": DDPMSampler(calls=500),
     "reference": ReferenceSampler(calls=99),
+    "heun": HeunSampler(calls=199),
+}
+OTHERS: dict[str, tuple[DiffusionConfig, SamplerConfig]] = {
+    "flow": (FLOW, DDIMSampler(calls=200)),
+    "edm": (EDM, DDIMSampler(calls=200)),
+    "flow, heun": (FLOW, HeunSampler(calls=79)),
+    "edm, heun": (EDM, HeunSampler(calls=79)),
 }
 
 
@@ -35,7 +48,12 @@ def sampler(request: pytest.FixtureRequest) -> SamplerConfig:
     return SAMPLERS[request.param]
 
 
-def gaussian(mean: float, std: float, diffusion: LinearDiffusion = DIFFUSION) -> Denoiser:
+@pytest.fixture(params=OTHERS)
+def other(request: pytest.FixtureRequest) -> tuple[DiffusionConfig, SamplerConfig]:
+    return OTHERS[request.param]
+
+
+def gaussian(mean: float, std: float, diffusion: DiffusionConfig = DIFFUSION) -> Denoiser:
     """The exact epsilon of data N(mean, std^2): E[eps | x_t]."""
     process = Process.from_config(diffusion)
 
@@ -52,6 +70,99 @@ def test_every_sampler_draws_a_gaussian(sampler: SamplerConfig) -> None:
     # 4 standard errors of 8,000 draws, and the bias of finite steps (1 percent of the std)
     assert abs(float(x.mean()) - 0.7) < 4 * 0.5 / 8000**0.5 + 0.005
     assert abs(float(x.std()) - 0.5) < 4 * 0.5 / 16000**0.5 + 0.005
+
+
+def test_a_gaussian_is_drawn_along_every_path(other: tuple[DiffusionConfig, SamplerConfig]) -> None:
+    path, sampler = other
+    x = sample(gaussian(0.7, 0.5, path), initial_noise(4000, (2,)), diffusion=path, sampler=sampler)
+    assert abs(float(x.mean()) - 0.7) < 4 * 0.5 / 8000**0.5 + 0.005
+    assert abs(float(x.std()) - 0.5) < 4 * 0.5 / 16000**0.5 + 0.01
+
+
+def test_a_single_point_is_found_along_every_path(other: tuple[DiffusionConfig, SamplerConfig]) -> None:
+    path, sampler = other
+    x = sample(gaussian(-0.3, 1e-6, path), initial_noise(20, (3,)), diffusion=path, sampler=sampler)
+    torch.testing.assert_close(x, torch.full_like(x, -0.3), atol=1e-4, rtol=0)
+
+
+def answers(path: DiffusionConfig) -> tuple[Denoiser, Denoiser]:
+    """A network that predicts what `path` asks for, and the denoiser it is."""
+    target = Target.of(path, Process.from_config(path))
+
+    def network(x: Tensor, t: Tensor) -> Tensor:
+        return torch.sin(2 * x) * (1 + 0.01 * t.view(-1, *[1] * (x.ndim - 1)))
+
+    return network, target.denoiser(network)
+
+
+def test_a_flow_is_sampled_as_diffusers_does() -> None:
+    """Its velocities, stepped by FlowMatchEulerDiscreteScheduler at the same u: the same samples."""
+    network, denoiser = answers(FLOW)
+    oracle: Any = scheduler(FLOW)
+    noise = initial_noise(6, (1, 4, 4))
+    oracle.set_timesteps(sigmas=[(t + 0.5) / FLOW.T for t in trailing_times(FLOW.T, 20)])
+    x = noise * ((0.9995**2 + 0.0005**2) ** 0.5)
+    for t in oracle.timesteps:
+        x = oracle.step(network(x, t.expand(6)), t, x).prev_sample
+    got = sample(denoiser, noise, diffusion=FLOW, sampler=DDIMSampler(calls=20))
+    torch.testing.assert_close(got, x, rtol=1e-4, atol=1e-4)
+
+
+def test_edm_is_sampled_as_diffusers_does() -> None:
+    """Its preconditioned network, scaled and stepped by EDMEulerScheduler at the same sigma: the same samples."""
+    network, denoiser = answers(EDM)
+    oracle: Any = scheduler(EDM)
+    noise = initial_noise(6, (1, 4, 4))
+    ramp = [1 - t / (EDM.T - 1) for t in trailing_times(EDM.T, 20)]
+    oracle.set_timesteps(20, sigmas=torch.tensor(ramp, dtype=torch.float64))
+    x = noise * oracle.init_noise_sigma
+    for t in oracle.timesteps:
+        x = oracle.step(network(oracle.scale_model_input(x, t), t.expand(6)), t, x).prev_sample
+    got = sample(denoiser, noise, diffusion=EDM, sampler=DDIMSampler(calls=20))
+    torch.testing.assert_close(got, x, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # in diffusers' own code
+def test_heun_is_that_of_diffusers() -> None:
+    """HeunDiscreteScheduler steps x / a in s / a, and asks the network at x."""
+    oracle: Any = HeunDiscreteScheduler(
+        num_train_timesteps=1000, beta_start=1e-4, beta_end=2e-2, beta_schedule="linear", timestep_spacing="trailing"
+    )
+    oracle.set_timesteps(20)
+    denoiser, noise = gaussian(0.3, 0.5), initial_noise(6, (3,))
+    x = noise / float(Process.from_config(DIFFUSION).alpha_bar[-1].sqrt())
+    for t in oracle.timesteps:
+        seen = oracle.scale_model_input(x, t)
+        x = oracle.step(denoiser(seen, t.long().expand(6)), t, x).prev_sample
+    got = sample(denoiser, noise, diffusion=DIFFUSION, sampler=HeunSampler(calls=39))
+    torch.testing.assert_close(got, x, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("kind", "order"), [(DDIMSampler, 1), (HeunSampler, 2)])
+def test_the_error_falls_with_the_order_of_the_method(kind: type[SamplerConfig], order: int) -> None:
+    """EDM's path of N(0, 0.5^2), whose flow from sigma to 0 is linear: twice the steps, 2^order times less error."""
+    noise = initial_noise(200, (1,)).double()
+    exact = 0.5 * noise * (80**2 + 1) ** 0.5 / (80**2 + 0.25) ** 0.5
+    steps = [10, 20, 40]
+    errors = []
+    for count in steps:
+        sampler = kind(calls=count if order == 1 else 2 * count - 1)
+        x = sample(gaussian(0.0, 0.5, EDM), noise, diffusion=EDM, sampler=sampler)
+        errors.append(float((x - exact).abs().mean()))
+    slope = torch.tensor(errors).log().diff() / torch.tensor(steps).float().log().diff()
+    assert ((slope + order).abs() < 0.35).all(), slope
+
+
+@pytest.mark.parametrize("kind", [DDPMSampler, ReferenceSampler])
+def test_a_sampler_of_another_path_is_refused(kind: type[SamplerConfig]) -> None:
+    with pytest.raises(InputError, match="use sampler=ddim or heun"):
+        kind(calls=10).check(FLOW)
+    kind(calls=10).check(LINEAR)
+
+
+def test_an_even_number_of_calls_is_no_heun() -> None:
+    with pytest.raises(InputError, match=r"sampler.calls=50 is even.*give 49 or 51"):
+        HeunSampler(calls=50)
 
 
 def test_every_sampler_finds_a_single_point(sampler: SamplerConfig) -> None:

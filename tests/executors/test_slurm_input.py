@@ -11,7 +11,6 @@ from diffmem.cli.main import main
 from diffmem.executors.base import width
 from diffmem.executors.open_runs import OpenRuns
 from diffmem.executors.slurm import Array
-from diffmem.executors.slurm_jobs import PUT_BACK_SECONDS, Jobs
 from diffmem.training.plan import plan
 from tests.helpers.engines import quick
 from tests.helpers.slurm_cluster import OPTIONS
@@ -107,25 +106,3 @@ def test_options_that_make_no_sense(
     assert sweep(tmp_path, *words) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
-
-
-def test_a_task_whose_node_is_lost_counts_until_slurm_has_put_it_back(
-    tmp_path: Path, commands: Commands, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    states = tmp_path / "states"
-    commands(**dict.fromkeys(("sbatch", "srun", "scancel"), "exit 0"), squeue=f"printf '%s\\n' $(<{states})")
-    clock = {"now": 100.0}
-    monkeypatch.setattr("diffmem.executors.slurm_jobs.time.monotonic", lambda: clock["now"])
-    jobs = Jobs(tmp_path / "slurm", quick(tmp_path / "runs", OPTIONS).executor)  # type: ignore[arg-type]
-    states.write_text("7_0|RUNNING 7_1|NODE_FAIL 7_2|CANCELLED")
-    assert jobs.states() == {"7_0": "RUNNING", "7_1": "REQUEUED", "7_2": "CANCELLED"}
-    clock["now"] += PUT_BACK_SECONDS - 1
-    states.write_text("7_0|NODE_FAIL 7_1|NODE_FAIL")
-    assert jobs.states() == {"7_0": "REQUEUED", "7_1": "REQUEUED"}
-    clock["now"] += 1
-    assert jobs.states() == {"7_0": "REQUEUED", "7_1": "NODE_FAIL"}
-    states.write_text("7_0|PENDING")
-    assert jobs.states() == {"7_0": "PENDING"}
-    states.write_text("7_0|PREEMPTED")
-    clock["now"] += 10 * PUT_BACK_SECONDS
-    assert jobs.states() == {"7_0": "REQUEUED"}

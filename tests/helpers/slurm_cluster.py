@@ -108,17 +108,26 @@ def lose_busy_node() -> None:
 
 
 def lose_node(name: str) -> None:
-    """All processes of the node die at once, it goes down, and its tasks are queued again; then it comes up, empty."""
+    """All processes of the node die at once, it goes down, and its tasks are queued again; then it comes up, empty.
+
+    It is given no task in its first seconds: Slurm still tells it then to end what it had, by the number of the task.
+    """
     folder = Path(os.environ["SLURM_CONF"]).parent
     works = list(_works_on(name, folder))
     steps = {parent for pid in works if _word(parent := _parent(pid)).startswith("slurmstepd")}
     processes.kill([int((folder / f"slurmd.{name}.pid").read_text()), *steps, *works])
-    ask("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=lost")
+    for state in ("DOWN", "DRAIN"):
+        ask("scontrol", "update", f"NodeName={name}", f"State={state}", "Reason=lost")
     for _ in range(20 if works else 0):  # until Slurm has put the task back: another node takes it at once
         if release():
             break
         time.sleep(0.5)
     ask("slurmd", "-N", name, "-f", str(folder / "slurm.conf"))
+    for _ in range(PATIENCE_SECONDS):
+        if "down" not in _state(name):
+            break
+        time.sleep(1)
+    time.sleep(REVOKED_SECONDS)
     for _ in range(PATIENCE_SECONDS):
         if _is_up(name):
             break
@@ -126,9 +135,13 @@ def lose_node(name: str) -> None:
 
 
 def _is_up(name: str) -> bool:
-    if "down" in ask("sinfo", "--noheader", f"--nodes={name}", "--format=%T"):
+    if _state(name).startswith(("down", "drain")):
         subprocess.run(["scontrol", "update", f"NodeName={name}", "State=RESUME"], capture_output=True, timeout=60)
-    return ask("sinfo", "--noheader", f"--nodes={name}", "--format=%T").strip() in ("idle", "mixed", "allocated")
+    return _state(name) in ("idle", "mixed", "allocated")
+
+
+def _state(name: str) -> str:
+    return ask("sinfo", "--noheader", f"--nodes={name}", "--format=%T").strip()
 
 
 def _works_on(name: str, folder: Path) -> Iterator[int]:

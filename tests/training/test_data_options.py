@@ -32,7 +32,7 @@ def batch(at: int, **data: str) -> Tensor:
     inputs = step.Inputs(split(load(config.data), config.data).train, process, config)
     inputs.fill(at)
     alpha_bar = process.alpha_bar[inputs.t][:, None, None, None]
-    return (inputs.x_t - (1 - alpha_bar).sqrt() * inputs.eps) / alpha_bar.sqrt()
+    return (inputs.x_t - (1 - alpha_bar).sqrt() * inputs.target) / alpha_bar.sqrt()
 
 
 def test_training_sees_each_image_or_its_mirror_by_a_keyed_draw() -> None:

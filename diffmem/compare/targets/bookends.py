@@ -65,7 +65,7 @@ def _population(data: MixtureData, scale: float, process: Process) -> Denoiser:
 
     def epsilon(x: Tensor, t: Tensor) -> Tensor:
         alpha_bar = process.alpha_bar[t].cpu().double()
-        score = mixture.score(x.cpu().double(), alpha_bar, mu, sigma)
+        score = mixture.score(process.unscaled(x.cpu().double(), t.cpu()), alpha_bar, mu, sigma)
         return (-score * (1 - alpha_bar)[:, None].sqrt()).to(x)
 
     return epsilon

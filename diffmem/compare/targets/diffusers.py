@@ -18,7 +18,8 @@ from diffmem.compare.targets.weights import digest, stored_parameters
 from diffmem.config.identity import short_hash
 from diffmem.data.tensor_file import load_pickle
 from diffmem.diffusion.process import Denoiser, Process
-from diffmem.diffusion.sampler import spaced
+from diffmem.diffusion.scheduler import PREDICTION_TYPES, spaced
+from diffmem.diffusion.target import Target as Asked
 from diffmem.errors import InputError
 from diffmem.files import json_object
 
@@ -37,6 +38,7 @@ _SCHEDULE = (
     "dynamic_thresholding_ratio",
     "sample_max_value",
 )
+KINDS = {kind: name for name, kind in PREDICTION_TYPES.items()}  # diffusers' word for a target -> ours
 
 
 LONGEST = 100_000  # diffusion times
@@ -132,7 +134,7 @@ def _schedule(folder: Path) -> tuple[Any, list[str]]:
         made: Any = DDIMScheduler(**chosen, timestep_spacing="trailing", set_alpha_to_one=True)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise InputError(f"{file} makes no schedule ({error}).") from error
-    if made.config.prediction_type not in ("epsilon", "sample", "v_prediction"):
+    if made.config.prediction_type not in KINDS:
         raise InputError(f"{file} has prediction_type={made.config.prediction_type}: epsilon, sample or v_prediction.")
     return made, notes
 
@@ -181,7 +183,7 @@ def _loader(unet: Path, weights: Path, schedule: Any) -> Callable[[torch.device]
             predicted: Tensor = network(x, t, return_dict=False)[0]
             return predicted
 
-        denoiser = to_epsilon(raw, process, schedule.config.prediction_type)
+        denoiser = Asked.along(process, KINDS[schedule.config.prediction_type]).denoiser(raw)
         return Model(denoiser, process, Space(torch.tensor(0.5), 2.0), lambda noise: draw(raw, noise, schedule))
 
     return loaded
@@ -197,19 +199,3 @@ def draw(raw: Denoiser, noise: Tensor, schedule: Any) -> Tensor:
         predicted = torch.cat([raw(*part) for part in zip(x.split(256), times.split(256), strict=True)])
         x = short.step(predicted, place, x).prev_sample
     return x
-
-
-def to_epsilon(raw: Denoiser, process: Process, kind: str) -> Denoiser:
-    """`raw`, which predicts `epsilon`, `sample` (x_0) or `v_prediction`, as a denoiser that predicts epsilon.
-
-    v = sqrt(alpha_bar) epsilon - sqrt(1 - alpha_bar) x_0 (Salimans and Ho 2022).
-    """
-
-    def epsilon(x: Tensor, t: Tensor) -> Tensor:
-        predicted = raw(x, t)
-        signal, sigma = process.coefficients(t, x)
-        if kind == "sample":
-            return (x - signal * predicted) / sigma
-        return signal * predicted + sigma * x if kind == "v_prediction" else predicted
-
-    return epsilon

@@ -123,6 +123,6 @@ def _best(run: Run) -> int:
 
 def _loader(run: Run, step: int) -> Callable[[torch.device], Model]:
     def loaded(device: torch.device) -> Model:
-        return run_model(run, run.model(step, run.config.eval.weights).to(device), device, told=True)
+        return run_model(run, run.denoiser(step, run.config.eval.weights, device), device, told=True)
 
     return loaded
