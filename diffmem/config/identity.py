@@ -21,7 +21,14 @@ YOUNGER: dict[str, dict[str, Any]] = {
     "diffusion": {"predict": "epsilon"},
     "train": {"loss_weight": "uniform", "min_snr_gamma": 5.0, "label_dropout": 0.0, "graph": "auto", "compile": False},
     "sampler": {"guidance": 1.0},
-    "eval": {"f_mem_width": None, "quality_samples": None, "loss_draws": 1024, "background": None, "features": None},
+    "eval": {
+        "f_mem_width": None,
+        "quality_samples": None,
+        "loss_draws": 1024,
+        "background": None,
+        "features": None,
+        "ema_sigma": None,
+    },
     "executor": {"tflops": None},
 }
 EVAL_FREE = ("tile", "keep_samples", "background")  # decide no number of a row

@@ -72,7 +72,7 @@ class TrainConfig:
     batch: int | str = option(low=1, high=10**8)
     precision: str = option(choices=("fp32", "tf32", "bf16"))  # of training; evaluation is in fp32
     t: int | None = option(low=1, high=100_000)  # one fixed diffusion time; null draws t uniformly on 1..T-1
-    ema: float | str | None = option(above=0, high=0.999999)  # averaged weights: a decay per step, or power
+    ema: float | str | None = option(above=0, high=0.999999)  # averaged weights: a decay per step, power or posthoc
     ema_sigma: float | None = option(above=0, high=0.2886)  # width / step of ema=power; 12**-0.5 weighs all alike
     loss_weight: str = option(choices=("uniform", "min_snr"), default="uniform")  # of diffusion times
     min_snr_gamma: float = option(above=0, high=1e6, default=MIN_SNR_GAMMA)  # largest weight of x_0's error
@@ -85,10 +85,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if isinstance(self.batch, str) and self.batch != "full":
             raise InputError(f"train.batch='{shown(self.batch)}' is neither a number of images >= 1 nor the word full.")
-        if isinstance(self.ema, str) and self.ema != "power":
+        if isinstance(self.ema, str) and self.ema not in ("power", "posthoc"):
             raise InputError(
-                f"train.ema='{shown(self.ema)}' is neither a decay per step, such as 0.999, nor the word power: "
-                "use one of them, or null."
+                f"train.ema='{shown(self.ema)}' is neither a decay per step, such as 0.999, nor the word power or "
+                "posthoc: use one of them, or null."
             )
         if self.ema == "power" and self.ema_sigma is None:
             raise InputError("train.ema=power needs the width of its average: set train.ema_sigma, such as 0.1.")
@@ -130,7 +130,8 @@ class EvalConfig:
         low=2, high=10**8, default=1024
     )  # images times noises behind one loss, each image at least once
     keep_samples: int = option(low=0, high=10**7)  # generated images written to disk
-    weights: str = option(choices=("raw", "ema"))
+    weights: str = option(choices=("raw", "ema", "posthoc"))
+    ema_sigma: float | None = option(above=0, high=0.2886, default=None)  # width / step of weights=posthoc
     t: tuple[int, ...] = option(low=0, high=100_000, most=100)  # diffusion times of the losses
     k: float | str = option(above=0, high=1)  # a sample is memorized when d1/d2 < k; null:RATE calibrates k
     quality: str | tuple[str, ...] = option(most=100)  # measures of quality
@@ -146,6 +147,13 @@ class EvalConfig:
             null_rate(self.k)
         except InputError as error:
             raise InputError(f"eval.{error}") from error
+        if (self.ema_sigma is None) == (self.weights == "posthoc"):
+            raise InputError(
+                "eval.weights=posthoc needs the width of its average: set eval.ema_sigma, such as 0.1."
+                if self.ema_sigma is None
+                else f"eval.ema_sigma={self.ema_sigma:g} is the width of eval.weights=posthoc, and eval.weights="
+                f"{self.weights} has none: leave it out, or set eval.weights=posthoc."
+            )
         if self.quality_samples is not None and self.quality_samples > self.samples:
             raise InputError(
                 f"eval.quality_samples={self.quality_samples} is more than eval.samples={self.samples}, which are all "
@@ -196,9 +204,14 @@ class Config:
                 if value is not None and value > last:
                     raise InputError(f"{name}={value} is past the last diffusion time {last} (diffusion.T - 1).")
         self.sampler.check(self.diffusion)
-        if self.eval.weights == "ema" and self.train.ema is None:
+        if self.eval.weights == "posthoc" and self.train.ema != "posthoc":
+            raise InputError("eval.weights=posthoc needs the averages that train.ema=posthoc stores: train with it.")
+        if self.eval.weights == "ema" and self.train.ema in (None, "posthoc"):
             raise InputError(
                 "eval.weights=ema needs averaged weights: set train.ema=power, or a decay such as train.ema=0.999."
+                if self.train.ema is None
+                else "eval.weights=ema is of one average, and train.ema=posthoc stores two: use eval.weights=posthoc "
+                "eval.ema_sigma=0.1."
             )
         if self.stop.f_mem is not None and self.train.t is not None:
             raise InputError(

@@ -1,4 +1,4 @@
-"""A training state and how it begins: weights drawn from the seed, an optimizer, and the averaged weights."""
+"""A training state and how it begins: weights drawn from the seed, an optimizer, and the averages of the weights."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from diffmem import rng
 from diffmem.config.settings import AdamWOptimizer, Config, Optimizer, SGDOptimizer
 from diffmem.models import build
+from diffmem.training import average
 
 
 class Diverged(Exception):
@@ -21,7 +22,7 @@ class Diverged(Exception):
 
 @dataclass
 class State:
-    """Where training stands after `step` optimizer steps. `ema` maps parameter names to averaged weights.
+    """Where training stands after `step` optimizer steps. `averages` has, by name, parameter name -> averaged weights.
 
     `loss` is that of the last step. `sound` is 0 for as long as every loss was finite and NaN from the first on that
     was not; `late` counts the steps since, that one included. None is stored, and all stay on the device, each in
@@ -31,7 +32,7 @@ class State:
     step: int
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    ema: dict[str, Tensor]
+    averages: dict[str, dict[str, Tensor]]
     loss: Tensor = field(default_factory=lambda: torch.tensor(float("nan")))
     sound: Tensor = field(default_factory=lambda: torch.tensor(0.0))
     late: Tensor = field(default_factory=lambda: torch.tensor(0))
@@ -51,12 +52,14 @@ def initial_state(config: Config, device: torch.device) -> State:
     model = model.to(device)
     if config.train.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    ema = {name: weight.detach().clone() for name, weight in model.named_parameters()} if config.train.ema else {}
     return State(
         step=0,
         model=model,
         optimizer=make_optimizer(model, config.optimizer),
-        ema=ema,
+        averages={
+            name: {key: weight.detach().clone() for key, weight in model.named_parameters()}
+            for name in average.names(config.train)
+        },
         loss=torch.full((), float("nan"), device=device),
         sound=torch.zeros((), device=device),
         late=torch.zeros((), dtype=torch.int64, device=device),

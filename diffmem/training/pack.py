@@ -57,20 +57,18 @@ class Member:
 
     def __init__(self, state: State, inputs: Inputs, config: Config) -> None:
         self.state, self.inputs, self.config = state, inputs, config
-        named: dict[str, Tensor] = dict(state.model.named_parameters())
-        self._average = list(state.ema.values()), [named[name] for name in state.ema]
+        self._averages = average.Averages(state.model, state.averages)
 
     def __call__(self, step: int) -> None:
         """The pack has done it."""
 
     def update(self) -> None:
-        """Move the weights by their gradients, and the average."""
+        """Move the weights by their gradients, and the averages."""
         clip = self.config.optimizer.clip
         if clip is not None:
             nn.utils.clip_grad_norm_(self.state.model.parameters(), clip)
         self.state.optimizer.step()
-        if self.state.ema:
-            average.update(*self._average, self.inputs.share)
+        self._averages.update(self.inputs.shares)
 
 
 class Alone:

@@ -5,7 +5,7 @@ of the measures made them, they are set aside under their own id before new ones
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from diffmem.definitions import THRESHOLD
 from diffmem.errors import InputError
 from diffmem.files import DamagedWarning
 from diffmem.store import EvalDir, RunDir
-from diffmem.training import snapshot
+from diffmem.training import weights
 from diffmem.training.evaluate import Evaluator
 
 
@@ -57,20 +57,23 @@ class Rows:
 
     def make(self, step: int) -> dict[str, Any]:
         """Make the row of `step` from its checkpoint."""
-        path = self._run.checkpoint_path(step)
-        model = snapshot.read_checkpoint(path, self._config, self._config.eval.weights)
-        return self.add(model.to(self._device), step)
+        model = weights.read(self._run, step, self._config)
+        return self.add(model.to(self._device), step, weights.columns(self._run, step, self._config))
 
     def note(self, row: dict[str, Any]) -> None:
         """Another process has made `row` and written it."""
         self.rows = sorted([*(known for known in self.rows if known["step"] != row["step"]), row], key=_step)
 
-    def add(self, model: nn.Module, step: int) -> dict[str, Any]:
-        """Evaluate `model` as the checkpoint of `step`; write its samples, then its row, which is returned."""
+    def add(self, model: nn.Module, step: int, columns: Mapping[str, float] | None = None) -> dict[str, Any]:
+        """Evaluate `model` as the checkpoint of `step`; write its samples, then its row, which is returned.
+
+        `columns` are added to the row.
+        """
         if self._evaluator is None:
             self._evaluator = Evaluator(self._config, self._dataset, self._split, self._device)
             self._record(self._evaluator)
         measured = self._evaluator(model, step)
+        measured.row.update(columns or {})
         if measured.arrays:
             self.folder.write_samples(step, safetensors.numpy.save(measured.arrays))
         newest = not self.rows or step > self.rows[-1]["step"]

@@ -22,7 +22,7 @@ from diffmem.errors import InputError
 from diffmem.files import DamagedWarning
 from diffmem.lease import Lease, LeaseLost
 from diffmem.store import RunDir
-from diffmem.training import kernels, machine, snapshot
+from diffmem.training import kernels, machine, snapshot, weights
 from diffmem.training.background import Background
 from diffmem.training.described import write_settings
 from diffmem.training.heartbeat import Heartbeat
@@ -128,7 +128,7 @@ def fill(planned: Plan, progress: Progress = lambda step, number, count: None) -
         rows = Rows(planned.config, run, dataset, split(dataset, planned.config.data), device)
         with rows.folder.lock_rows():
             made = 0
-            for step, made, count in rows.fill(run.checkpoint_steps()):
+            for step, made, count in rows.fill(weights.steps(run, planned.config)):
                 progress(step, made, count)
             return rows.folder.metrics_path, made
 
@@ -136,8 +136,10 @@ def fill(planned: Plan, progress: Progress = lambda step, number, count: None) -
 def _check_checkpoints(planned: Plan) -> None:
     """Raise InputError where a checkpoint that has no row yet is damaged: before the rows of the others are written."""
     have = {row["step"] for row in eval_dir(planned.run, planned.config).read_rows()}
-    for step in set(planned.run.checkpoint_steps()) - have:
-        snapshot.whole(planned.run.checkpoint_path(step), planned.config.eval.weights)
+    steps = planned.run.checkpoint_steps()
+    for step in steps if weights.are_rebuilt(planned.config) else set(steps) - have:
+        for name in weights.stored(planned.config):
+            snapshot.whole(planned.run.checkpoint_path(step), name)
 
 
 def ended(config: Config, step: int, rows: Sequence[Mapping[str, Any]]) -> Outcome | None:
@@ -297,9 +299,8 @@ class _Session:
             self.train_seconds[state.step] = self.measured_at - before
             self.second.ask(state.step)
             return
-        averaged = self.config.eval.weights == "ema"
         with self._evaluating():
-            self.rows.add(snapshot.with_ema(state, self.config) if averaged else state.model, state.step)
+            self.rows.add(snapshot.network(state, *weights.stored(self.config), self.config), state.step)
         end = time.monotonic()
         self.run.append_timing(state.step, begin - before, end - begin)
         self.measured_at = end
