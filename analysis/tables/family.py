@@ -51,6 +51,7 @@ MAY_DIFFER = (  # options, or groups of them, in which the runs of one family ma
     "device",
     "threads",
 )
+INIT = "train.init"  # may name another network for each run, but all go on from one, or none does
 KEYS = {"n": ("data.n", 1), "width": ("model.width", 1), "seed": ("seed", 0), "index": ("data.index", 0)}
 ENDED = ("complete", "stopped")
 CSV_LIMIT = 1 << 28  # bytes of a table
@@ -192,7 +193,7 @@ def check_one_family(runs: pd.DataFrame) -> None:
     fixed = [key for key in keys if not any(key == name or key.startswith(name) for name in MAY_DIFFER)]
     shown = []
     for key in fixed:
-        values = {json.dumps(one.get(key)) for one in settings}
+        values = {json.dumps(one.get(key) if key != INIT else one.get(key) is not None) for one in settings}
         if len(values) > 1:
             shown.append(f"{key} ({', '.join(sorted(values))})")
     if shown:

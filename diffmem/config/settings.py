@@ -77,6 +77,11 @@ class TrainConfig:
     loss_weight: str = option(choices=("uniform", "min_snr"), default="uniform")  # of diffusion times
     min_snr_gamma: float = option(above=0, high=1e6, default=MIN_SNR_GAMMA)  # largest weight of x_0's error
     label_dropout: float = option(low=0, high=0.99, default=0.0)  # share of labels that are left out
+    init: str | None = option(path=True, default=None)  # RUN@STEP or a diffusers folder to go on from; null: the seed
+    init_weights: str = option(choices=("raw", "ema"), default="raw")  # those of the checkpoint RUN@STEP
+    lora_rank: int | None = option(
+        low=1, high=4096, default=None
+    )  # of the adapters that are trained; null: all weights
     channels_last: bool
     graph: str = option(choices=("auto", "off"), default="auto")  # replay the step as a CUDA graph, where there is CUDA
     compile: bool = False  # the network, by torch.compile
@@ -96,6 +101,18 @@ class TrainConfig:
             raise InputError(
                 f"train.min_snr_gamma={self.min_snr_gamma} does nothing with train.loss_weight={self.loss_weight}: "
                 "leave it out, or set train.loss_weight=min_snr."
+            )
+        self._check_start()
+
+    def _check_start(self) -> None:
+        """Raise InputError for options of a network to go on from that do not go together."""
+        if self.init is None and (self.lora_rank is not None or self.init_weights != "raw"):
+            option = "init_weights=ema" if self.lora_rank is None else f"lora_rank={self.lora_rank}"
+            raise InputError(f"train.{option} needs a network to go on from: set train.init=RUN@STEP, or leave it out.")
+        if self.lora_rank is not None and self.ema == "posthoc":
+            raise InputError(
+                "train.ema=posthoc rebuilds averages of weights, and train.lora_rank trains factors of them: use "
+                "train.ema=power, or leave train.lora_rank=null."
             )
 
     @property
@@ -269,9 +286,9 @@ class Config:
         """What decides a row of metrics, given a checkpoint."""
         return identity.evaluation(self.to_mapping())
 
-    def run_id(self, data_sha256: str) -> str:
-        """The name of the run's directory."""
-        return identity.run_id(self.trajectory(), data_sha256)
+    def run_id(self, data_sha256: str, init_sha256: str | None = None) -> str:
+        """The name of the run's directory, on data and from weights of these checksums."""
+        return identity.run_id(self.trajectory(), data_sha256, init_sha256)
 
     def eval_id(self) -> str:
         return identity.short_hash(self.evaluation())

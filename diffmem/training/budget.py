@@ -37,6 +37,8 @@ def in_training(config: Config) -> dict[str, float]:
     data, model, d = config.data, config.model, config.data.d
     states = 4 if isinstance(config.optimizer, AdamOptimizer) else 3  # weights, gradients, moments
     states += len(average.names(config.train))
+    if config.train.lora_rank is not None:
+        states = 1
     return {
         f"data.n={data.n}": FLOAT * d * float(data.n),
         f"model.width={model.width}": FLOAT * states * float(model.least_weights(d)),

@@ -1,5 +1,6 @@
-"""A training state and how it begins: weights drawn from the seed, an optimizer, and the averages of the weights."""
+"""A training state and how it begins: weights drawn or given, an optimizer, and the averages of the weights."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from diffmem import rng
 from diffmem.config.settings import AdamWOptimizer, Config, Optimizer, SGDOptimizer
 from diffmem.models import build
-from diffmem.training import average
+from diffmem.training import average, lora
 
 
 class Diverged(Exception):
@@ -44,20 +45,15 @@ class State:
             raise Diverged(self.step - late + 1)
 
 
-def initial_state(config: Config, device: torch.device) -> State:
-    """The state at step 0: weights drawn on the CPU, the same on every device."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(rng.key(config.seed, "initial weights") % 2**63)
-        model = build(config.model, config.data.shape)
-    model = model.to(device)
-    if config.train.channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def initial_state(config: Config, device: torch.device, start: Mapping[str, Tensor] | None = None) -> State:
+    """The state at step 0: weights drawn on the CPU, the same on every device, or `start`, by their names."""
+    model = network(config, device, start, adapters=config.train.lora_rank)
     return State(
         step=0,
         model=model,
         optimizer=make_optimizer(model, config.optimizer),
         averages={
-            name: {key: weight.detach().clone() for key, weight in model.named_parameters()}
+            name: {key: weight.detach().clone() for key, weight in model.named_parameters() if weight.requires_grad}
             for name in average.names(config.train)
         },
         loss=torch.full((), float("nan"), device=device),
@@ -66,9 +62,32 @@ def initial_state(config: Config, device: torch.device) -> State:
     )
 
 
+def network(
+    config: Config, device: torch.device, start: Mapping[str, Tensor] | None = None, *, adapters: int | None = None
+) -> nn.Module:
+    """The network with the weights `start`, or with those drawn from the seed; with `adapters` of that rank."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(rng.key(config.seed, "initial weights") % 2**63)
+        model = build(config.model, config.data.shape)
+        if start is not None:
+            model.load_state_dict(start)
+        if adapters is not None:
+            torch.default_generator.manual_seed(rng.key(config.seed, "adapters") % 2**63)
+            lora.inject(model, adapters)
+    model = model.to(device)
+    if config.train.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
+
+
+def trained(model: nn.Module) -> list[nn.Parameter]:
+    """The weights that training moves."""
+    return [weight for weight in model.parameters() if weight.requires_grad]
+
+
 def make_optimizer(model: nn.Module, config: Optimizer) -> torch.optim.Optimizer:
-    """The optimizer that `config` names, over all weights, in torch's fused form, and fit for a CUDA graph."""
-    weights = list(model.parameters())
+    """The optimizer that `config` names, over what is trained, in torch's fused form, fit for a CUDA graph."""
+    weights = trained(model)
     form: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": True}
     if isinstance(config, SGDOptimizer):
         return torch.optim.SGD(weights, momentum=config.momentum, **form)

@@ -39,6 +39,8 @@ def obstacle(config: Config) -> str | None:
         return "train.channels_last=true" if train.channels_last else "train.compile=true"
     if train.gamma is not None:
         return f"train.loss_weight={train.loss_weight}"
+    if train.lora_rank is not None:
+        return f"train.lora_rank={train.lora_rank}"
     if config.eval.background is not None:
         return f"eval.background={config.eval.background}"
     if config.data.labels is not False:

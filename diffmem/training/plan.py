@@ -17,7 +17,7 @@ from diffmem.data.labels import check_same_labels, labels_of
 from diffmem.errors import InputError, all_at_once
 from diffmem.files import check_folder
 from diffmem.store import RunDir
-from diffmem.training import asked, average, budget, evaluate, machine, weights
+from diffmem.training import asked, average, budget, evaluate, lora, machine, start, weights
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,11 @@ def plan(config: Config) -> Plan:
     """Check everything that can be checked before a run. Raises InputError; writes nothing."""
     device = machine.resolve_device(config.device)
     _check_weights(config)
+    if config.train.lora_rank is not None:
+        lora.check()
     dataset = load(config.data)
     notes = _check(config, dataset, device)
-    run = RunDir(Path(config.out_folder) / config.run_id(dataset.sha256))
+    run = RunDir(Path(config.out_folder) / config.run_id(dataset.sha256, start.sha256(config)))
     check_folder(run.path, "out")
     _check_same_run(run, config)
     _check_networks(run, config)

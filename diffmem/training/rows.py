@@ -1,7 +1,8 @@
 """The rows of one run under one evaluation setting: made from checkpoints, in step order, each written once whole.
 
 The rows of the settings that a run was first started with stand in the run directory itself. Where an earlier version
-of the measures made them, they are set aside under their own id before new ones take the place.
+of the measures made them, they are set aside under their own id before new ones take the place. A network that was
+trained before has a null of its own: the row of step 0.
 """
 
 import warnings
@@ -22,6 +23,8 @@ from diffmem.files import DamagedWarning
 from diffmem.store import EvalDir, RunDir
 from diffmem.training import weights
 from diffmem.training.evaluate import Evaluator
+
+OWN_NULL = {"f_mem": ("", "_count", "_total", "_low", "_high"), "p_train": ("", "_low", "_high")}
 
 
 class Rows:
@@ -74,6 +77,8 @@ class Rows:
             self._record(self._evaluator)
         measured = self._evaluator(model, step)
         measured.row.update(columns or {})
+        if self._config.train.init is not None:
+            self._use_own_null(measured.row)
         if measured.arrays:
             self.folder.write_samples(step, safetensors.numpy.save(measured.arrays))
         newest = not self.rows or step > self.rows[-1]["step"]
@@ -83,6 +88,18 @@ class Rows:
         else:
             self.folder.write_rows(self.rows)
         return measured.row
+
+    def _use_own_null(self, row: dict[str, Any]) -> None:
+        """Of a network that was trained before: its null is what it did at step 0, before it saw these images.
+
+        That of held-out images stays in the row, as f_mem_heldout and p_train_heldout.
+        """
+        first = row if row["step"] == 0 else next((known for known in self.rows if known["step"] == 0), None)
+        first = first or self.make(0)
+        for share, parts in OWN_NULL.items():
+            for part in parts if share in row else ():
+                row[f"{share}_heldout{part}"] = row[f"{share}_null{part}"]
+                row[f"{share}_null{part}"] = first[f"{share}{part}"]
 
     def _record(self, evaluator: Evaluator) -> None:
         """In meta.json: what quality says of known generators, and by which networks it is measured."""

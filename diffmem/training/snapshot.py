@@ -25,7 +25,8 @@ from diffmem.diffusion.scheduler import scheduler
 from diffmem.errors import InputError
 from diffmem.models.io import load_model, save_model
 from diffmem.store import RunDir
-from diffmem.training.initial import State, initial_state
+from diffmem.training import lora
+from diffmem.training.initial import State, initial_state, network, trained
 
 RAW = "raw"  # weights that are no average
 UNET = "unet"  # folder of the network in a pipeline
@@ -47,7 +48,7 @@ def from_bytes(step: int, content: bytes, config: Config, device: torch.device) 
     state = initial_state(config, device)
     state.step = step
     state.model.load_state_dict(_under("model.", tensors))
-    weights = list(state.model.parameters())
+    weights = trained(state.model)
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in _under("optimizer.", tensors).items():
         index, _, moment = name.partition(".")
@@ -66,9 +67,9 @@ def from_bytes(step: int, content: bytes, config: Config, device: torch.device) 
 def write_checkpoint(state: State, config: Config, split: Split, run: RunDir) -> None:
     """Write the checkpoint folder of the state's step in `run`, whole or not at all."""
     with run.replacing_checkpoint(state.step) as folder:
-        _write_model(network(state, RAW, config), config, folder)
+        _write_model(plain(state, RAW, config), config, folder)
         for average in state.averages:
-            _write_model(network(state, average, config), config, folder / average)
+            _write_model(plain(state, average, config), config, folder / average)
         written = sorted(file for file in folder.rglob("*") if file.is_file())
         note = {
             "step": state.step,
@@ -112,14 +113,14 @@ def whole(path: Path, weights: str) -> Path:
     return folder
 
 
-def network(state: State, weights: str, config: Config) -> nn.Module:
-    """The network of `state` with these weights: its own, raw, or one with those of an average."""
-    if weights == RAW:
-        return state.model
+def plain(state: State, weights: str, config: Config) -> nn.Module:
+    """The network of `state` with these weights, raw or those of an average, and without adapters."""
     device = next(state.model.parameters()).device
-    model = initial_state(config, device).model
-    model.load_state_dict({**state.model.state_dict(), **state.averages[weights]})
-    return model
+    model = state.model
+    if weights != RAW:
+        model = initial_state(config, device).model
+        model.load_state_dict({**state.model.state_dict(), **state.averages[weights]})
+    return model if config.train.lora_rank is None else network(config, device, lora.merged(model))
 
 
 def _write_model(model: nn.Module, config: Config, folder: Path) -> None:
