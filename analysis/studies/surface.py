@@ -58,5 +58,5 @@ def _times(axes: Axes, table: pd.DataFrame, time: str) -> None:
         if np.isfinite(ends).all():
             axes.plot(ends, [height, height], color=COLOURS[time], linewidth=1.4)
         axes.plot(row[time], height, "o", color=COLOURS[time], markeredgecolor="white", markersize=5)
-    mean = np.exp(np.log(reached[time].astype(float)).groupby(reached["ema_sigma"]).mean())
+    mean = reached.groupby("ema_sigma")[time].agg(lambda times: float(np.exp(np.log(times).mean())))
     axes.plot(mean, [places[width] for width in mean.index], color=COLOURS[time], linewidth=2.2)

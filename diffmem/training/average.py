@@ -71,7 +71,7 @@ class Averages:
     """The averages of the weights of `model`, by name, and the weights that each is of."""
 
     def __init__(self, model: nn.Module, averages: Mapping[str, Mapping[str, Tensor]]) -> None:
-        weights = dict(model.named_parameters())
+        weights: dict[str, Tensor] = dict(model.named_parameters())
         self._pairs = [(list(one.values()), [weights[name] for name in one]) for one in averages.values()]
 
     def update(self, shares: Sequence[Tensor]) -> None:

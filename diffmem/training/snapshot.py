@@ -58,9 +58,9 @@ def from_bytes(step: int, content: bytes, config: Config, device: torch.device) 
         moments.setdefault(int(index), {})[moment] = value.detach()
     groups = state.optimizer.state_dict()["param_groups"]
     state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    for average, weights in state.averages.items():
+    for average, averaged in state.averages.items():
         for name, value in _under(f"{average}.", tensors).items():
-            weights[name].copy_(value)
+            averaged[name].copy_(value)
     return state
 
 

@@ -113,9 +113,9 @@ def _check_schedule(config: Config, stored: Mapping[str, Any]) -> None:
             f"train.init={config.train.init} predicts {theirs.config.prediction_type}, and this run "
             f"{own.config.prediction_type}: train on with what it predicts."
         )
-    alphas = [schedule.alphas_cumprod for schedule in (own, theirs)]
-    if len(alphas[0]) != len(alphas[1]) or not torch.allclose(*alphas, rtol=0, atol=CLOSE):
+    alphas, other = own.alphas_cumprod, theirs.alphas_cumprod
+    if len(alphas) != len(other) or not torch.allclose(alphas, other, rtol=0, atol=CLOSE):
         raise InputError(
-            f"train.init={config.train.init} has another noise schedule ({len(alphas[1])} times, beta_schedule="
+            f"train.init={config.train.init} has another noise schedule ({len(other)} times, beta_schedule="
             f"{theirs.config.beta_schedule}) than diffusion={config.diffusion.schedule}: choose the one it has."
         )
