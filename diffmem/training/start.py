@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from diffmem.config.options import to_mapping
 from diffmem.config.settings import Config
-from diffmem.diffusion.sampler import scheduler
+from diffmem.diffusion.scheduler import scheduler
 from diffmem.errors import InputError, reading
 from diffmem.files import json_object
 from diffmem.models.io import load_model
@@ -106,6 +106,11 @@ def _of_folder(config: Config, folder: Path) -> nn.Module:
 def _check_schedule(config: Config, stored: Mapping[str, Any]) -> None:
     from diffusers import DDIMScheduler  # seconds to import
 
+    if not config.diffusion.variance_preserving:
+        raise InputError(
+            f"train.init={config.train.init} has a scheduler of a variance-preserving path, and diffusion="
+            f"{config.diffusion.schedule} is another: use diffusion=ddpm_linear or ddpm_cosine, or a run's checkpoint."
+        )
     own: Any = scheduler(config.diffusion)
     theirs: Any = DDIMScheduler(**{name: stored[name] for name in SCHEDULE if stored.get(name) is not None})
     if theirs.config.prediction_type != own.config.prediction_type:

@@ -118,7 +118,7 @@ def test_checkpoints_are_plain_networks_to_everyone(run: RunDir) -> None:
     from diffusers.models.unets.unet_2d import UNet2DModel
 
     theirs = UNet2DModel.from_pretrained(run.checkpoint_path(24) / "ema").eval()
-    ours = load_run(run.path).measured(24)
+    ours = load_run(run.path).model(24, "ema")
     assert torch.equal(theirs(*inputs()).sample, ours(*inputs()))
     (target,) = open_targets([f"{run.path}@24"], ImagePaths())
     assert target.load is not None
