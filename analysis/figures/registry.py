@@ -54,7 +54,8 @@ ENTRIES = (
         "Bias before copies",
         "On the left the share of samples that lie closer to the training images than to as many held-out ones; on the "
         "right the share that are copies. Dotted: the same share of held-out images, as for a model that knows nothing "
-        "of which images it was given. Bands are 95% intervals.",
+        "of which images it was given; of a network that was trained before, what it did before it saw these images. "
+        "Bands are 95% intervals.",
         bias.draw,
     ),
     Entry(

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from . import interventions, laws, noise_resolved
+from . import averages, interventions, laws, noise_resolved
 from .reading import Reading, Request
 
 READERS: dict[str, Callable[[Request], Reading]] = {
+    "averages": averages.read,
     "laws": laws.read,
     "interventions": interventions.read,
     "noise_resolved": noise_resolved.read,

@@ -70,12 +70,20 @@ class ImageData(DataConfig):
 
     size: int = option(low=2, high=1024)  # pixels a side
     channels: int = option(choices=(1, 3))
+    classes: tuple[int, ...] | None = option(
+        low=0, high=10**7, most=10**5, default=None
+    )  # labels whose images are taken
     augment: str | None = option(choices=("flip",), default=None)  # flip: training sees mirrored images too
     deduplicate: str | None = option(choices=("exact", "near"), default=None)  # copies that are taken out first
     center: str = option(choices=("mean", HALF), default="mean")  # of model space: mean training pixel, or 1/2
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.classes is not None and (not self.classes or list(self.classes) != sorted(set(self.classes))):
+            raise InputError(
+                f"data.classes={shown(list(self.classes))} are no labels in ascending order, each once: write them as "
+                "data.classes=[5,6,7]."
+            )
         if self.center == HALF and self.scale not in (AUTO, HALF_SCALE):
             raise InputError(
                 f"data.scale={self.scale:g} does not fit data.center={HALF}, which makes model space [-1, 1]: use "
