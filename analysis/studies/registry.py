@@ -2,14 +2,29 @@
 
 from collections.abc import Callable
 
-from . import averages, interventions, laws, noise_resolved
+from . import (
+    averages,
+    capacity,
+    interventions,
+    laws,
+    learning,
+    noise_resolved,
+    samples,
+    thresholds,
+    widths,
+)
 from .reading import Reading, Request
 
 READERS: dict[str, Callable[[Request], Reading]] = {
     "averages": averages.read,
-    "laws": laws.read,
+    "capacity": capacity.read,
     "interventions": interventions.read,
+    "laws": laws.read,
+    "learning": learning.read,
     "noise_resolved": noise_resolved.read,
+    "samples": samples.read,
+    "thresholds": thresholds.read,
+    "widths": widths.read,
 }
 
 
