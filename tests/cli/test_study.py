@@ -51,6 +51,7 @@ def test_every_figure_trains_three_steps_and_is_read_back(name: str, empty: Path
     assert (folder / "figure.csv").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_a_table_that_is_there_is_read_and_nothing_is_run(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", "fig2", "--from", str(TABLE), "--out", "read"]) == 0
     assert sorted(path.name for path in Path("read").iterdir()) == [
