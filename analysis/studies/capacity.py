@@ -8,6 +8,8 @@ import math
 
 import pandas as pd
 
+from diffmem.errors import InputError
+
 from ..figures.files import Picture
 from ..figures.phase import phase_diagram, phase_rows
 from ..laws.boundary import boundary, boundary_words
@@ -20,8 +22,11 @@ from .reading import Found, Reading, Request, missing
 
 
 def read(request: Request) -> Reading:
-    """The reader `capacity`."""
+    """The reader `capacity`. Raises InputError where the runs are of one n, on which no boundary lies."""
     family = joined(request.places)
+    ns = sorted(set(family.runs["n"]))
+    if len(ns) < 2:
+        raise InputError(f"n* lies between two n, and the runs have data.n={ns[0]} alone: run more of them.")
     times = family_times(family)
     law = laws(times)["tau_mem"]
     last = int(times["tau_mem_last_step"].max())

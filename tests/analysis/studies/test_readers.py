@@ -98,6 +98,11 @@ def test_capacity_without_any_time_is_said() -> None:
     assert np.isnan(reading.found["16.n_star"].ours)
 
 
+def test_capacity_needs_two_n() -> None:
+    with pytest.raises(InputError, match="data.n=64 alone"):
+        read("capacity", ["16.n_star"], only=[rows(64)])
+
+
 def test_learning_reads_laws_and_draws_one_table() -> None:
     tables = [rows(n).assign(loss_train_t20=0.5, loss_test_t20=0.6) for n in (32, 64, 128, 256)]
     reading = read("learning", ["one.tau_mem.alpha"], one=tables)
