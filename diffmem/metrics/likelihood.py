@@ -1,12 +1,13 @@
 """The density of a diffusion model, exactly as its probability flow has it, and its divergence from the true one.
 
 With u = log(sigma / sqrt(alpha_bar)), sigma = sqrt(1 - alpha_bar), the probability flow (Song et al. 2021, Eq. 13) of a
-network that predicts epsilon is
+network that predicts epsilon, and the density along it, are
 
-    dx/du = sigma (epsilon(x, t(u)) - sigma x),    log q(x_u) = log q(x_u') + integral_u^u' sigma (tr d epsilon/dx - sigma d)
+    dx/du = sigma (epsilon(x, t(u)) - sigma x)
+    log q(x_u) = log q(x_u') + integral from u to u' of sigma (tr d epsilon/dx - sigma d)
 
-from the earliest time that is trained, t = 1, to t = T - 1, where q is N(0, I), from which samplers start. A Gaussian of
-unit variance does not move, and copies of training points make nothing stiff. Between whole t, u is interpolated.
+from the earliest time that is trained, t = 1, to t = T - 1, where q is N(0, I), from which samplers start. A Gaussian
+of unit variance does not move, and copies of training points make nothing stiff. t(u) is interpolated between whole t.
 
     KL(p || q) = E_p[log p(x) - log q(x)],   both at t = 1: it does not change along an exact flow
 
@@ -35,9 +36,9 @@ CALLS = 660  # of epsilon and its derivatives, of both solutions, as seen on tra
 def mixture_divergence(
     model: Denoiser, process: Process, heldout: Tensor, *, mu: float, sigma: float, labels: Tensor | None = None
 ) -> dict[str, float]:
-    """The divergence of a network from the Gaussian mixture it was trained on, as columns of a row.
+    """The columns of `divergence` of a network from the Gaussian mixture it was trained on.
 
-    `heldout` [B, d] are points of the mixture of means +-`mu` and deviation `sigma`, in model space; those of components
+    `heldout` [B, d] are points of the mixture of means +-`mu` and deviation `sigma`, in model space; of components
     `labels` [B] where the network is told them: then both densities are those of the components.
     """
     x0, eps = next(noise_pairs(process, heldout, FIRST, len(heldout), len(heldout)))
@@ -53,8 +54,8 @@ def divergence(epsilon: Denoiser, process: Process, x: Tensor, log_p: Tensor) ->
     """KL(p || q) in nats: `kl`, its standard error `kl_se` over the points, and `kl_error`.
 
     `x` [B, d] are points of the true density p at t = 1 and `log_p` [B] its logarithm there; `epsilon` as for
-    `log_density`. `kl_error` is by how much kl moves when the solver's tolerance is ten times as large: an upper bound of
-    its numerical error.
+    `log_density`. `kl_error` is by how much kl moves when the solver's tolerance is ten times as large: an upper bound
+    of its numerical error.
     """
     fine, coarse = (log_p - log_density(epsilon, process, x, tol) for tol in (TOLERANCE, COARSER * TOLERANCE))
     return {

@@ -1,6 +1,7 @@
-"""The density of a diffusion model against Gaussians in closed form, exact scores, and a network's own change of volume."""
+"""The density of a diffusion model against Gaussians in closed form, exact scores, and a network's change of volume."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -109,8 +110,8 @@ def test_a_network_loses_the_volume_that_its_flow_does() -> None:
     places = torch.linspace(LOWEST + SLOPE * FIRST, LOWEST + SLOPE * (T - 1), 251, dtype=torch.float64)
     end, volume = x.clone(), torch.zeros(6, dtype=torch.float64)
     with torch.no_grad():
-        for low, high in zip(places[:-1], places[1:], strict=True):
-            sigma = torch.sigmoid((low + high)).sqrt()  # at the middle of the step
+        for low, high in pairwise(places):
+            sigma = torch.sigmoid(low + high).sqrt()  # at the middle of the step
 
             def step(point: Tensor, sigma: Tensor = sigma, size: Tensor = high - low) -> Tensor:
                 half = point + size / 2 * sigma * (epsilon(point, size) - sigma * point)
