@@ -4,8 +4,8 @@ s_A(x) = (A/√p) σ(W x/√d) as in `dynamics`; B = sqrt(Δ_t) A/√p [d, p]. W
 
   L(B) = 1 + (2/d) Tr B V + (1/d) Tr B U Bᵀ
 
-A step sees every training point once, under noise of its own: B <- B - η (2 Δ_t/ψ_p) (B Û + V̂ᵀ), where Û and V̂ are
-those of that noise, and τ = η (steps). Nothing is assumed of the points but that they are centred.
+Gradient descent goes B <- B - η (2 Δ_t/ψ_p) (B U + Vᵀ) from B = 0, and τ = η (steps). Nothing is assumed of the points
+but that they are centred.
 
 Letters: n training points, d dimensions, p features, K recorded steps.
 """
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffmem.theory.constants import ACTIVATIONS, Array
+from diffmem.theory.constants import Array
 from diffmem.theory.model import Model
 from diffmem.theory.simulate import Draw, averaged
 
-STEADY = 0.5  # of the largest step that does not diverge
+STEADY = 0.5  # by which share of its way the fastest mode goes in one step
 STEPS = 2000  # of gradient descent
 RECORDED = 40  # of them, log-spaced, whose losses are given
 
@@ -55,27 +55,20 @@ def on_points(model: Model, train: Array, test: Array, w: Array) -> Draw:
     )
 
 
-def descend(model: Model, train: Array, w: Array, matrices: Draw, *, steps: int = STEPS, seed: int = 0) -> Descent:
-    """Gradient descent on `train` [n, d] from A = 0; its losses are those of `matrices`, of the same points and `w`."""
-    c, activation = model.constants, model.activation
-    sigma = ACTIVATIONS[activation] if isinstance(activation, str) else activation
-    rate = 2 * c.delta_t / matrices.psi_p
-    size = STEADY / (rate * float(np.linalg.eigvalsh(matrices.u)[-1]))  # η: half of where the fastest mode diverges
-    rng = np.random.default_rng(seed)
-    (p, d), n = w.shape, len(train)
-    still = math.exp(-c.t) * train @ w.T  # [n, p]
-    b = np.zeros((d, p))
+def descend(matrices: Draw, steps: int = STEPS) -> Descent:
+    """Gradient descent from A = 0 on the training loss of `matrices`, and the losses along it."""
+    rate = 2 * matrices.delta_t / matrices.psi_p
+    size = STEADY / (rate * float(np.linalg.eigvalsh(matrices.u)[-1]))  # η: the fastest mode diverges at 2
+    b = np.zeros_like(matrices.v.T)
     recorded = set(np.unique(np.geomspace(1, steps, RECORDED).round().astype(int)).tolist())
     tau, losses = [], []
     for step in range(1, steps + 1):
-        noise = rng.standard_normal((n, d))
-        z = sigma(still + math.sqrt(c.delta_t) * noise @ w.T) - c.mean
-        b -= size * rate / n * (z @ b.T + noise).T @ z
+        b -= size * rate * (b @ matrices.u + matrices.v.T)
         if step in recorded:
             tau.append(step * size)
             losses.append((_loss(b, matrices.u, matrices.v), _loss(b, matrices.u_test, matrices.v_test)))
-    train_loss, test_loss = np.array(losses).T
-    return Descent(tau=np.array(tau), train=train_loss, test=test_loss)
+    train, test = np.array(losses).T
+    return Descent(tau=np.array(tau), train=train, test=test)
 
 
 def _loss(b: Array, u: Array, v: Array) -> float:

@@ -79,7 +79,7 @@ def _features(model: Model, data: DataConfig, seed: int) -> Descent:
     train, test = ((images - mean).flatten(1).double().numpy() for images in (parts.train, parts.test))
     d = train.shape[1]
     w = np.random.default_rng(seed).standard_normal((round(model.psi_p * d), d)) / np.sqrt(d)
-    return descend(model, train, w, on_points(model, train, test, w), seed=seed)
+    return descend(on_points(model, train, test, w))
 
 
 def _scale(limit: Curves, network: Network) -> float:

@@ -61,8 +61,7 @@ def score_error(config: TheoryConfig, say: Callable[[str], None] = lambda words:
             curves.append(("simulation", number, finite_curves(made, limit.tau)))
         for kind, number, curve in curves:
             tables.append(_table(curve).assign(kind=kind, psi_n=psi_n, draw=number))
-            least = int(curve.score_error.argmin())
-            best.append(Best(kind, psi_n, number, float(curve.tau[least]), float(curve.score_error[least])))
+            best.append(Best(kind, psi_n, number, *_least(curve)))
     powers = {kind: _power(best, kind) for kind in ("limit", "simulation")}
     facts = {
         "best": [one._asdict() for one in best],
@@ -77,6 +76,16 @@ def score_error(config: TheoryConfig, say: Callable[[str], None] = lambda words:
 
 def _table(curve: Curves) -> pd.DataFrame:
     return pd.DataFrame({"tau": curve.tau, "score_error": curve.score_error})
+
+
+def _least(curve: Curves) -> tuple[float, float]:
+    """(τ, E_score) of the least error: the vertex of a parabola in logarithms through three points."""
+    middle = min(max(int(curve.score_error.argmin()), 1), len(curve.tau) - 2)
+    near = slice(middle - 1, middle + 2)
+    x, y = np.log(curve.tau[near]), np.log(curve.score_error[near])
+    curvature, slope, _ = fitted = np.polyfit(x - x[1], y, 2)
+    place = float(np.clip(-slope / (2 * curvature), x[0] - x[1], x[2] - x[1])) if curvature > 0 else 0.0
+    return float(np.exp(x[1] + place)), float(np.exp(np.polyval(fitted, place)))
 
 
 def _power(best: list[Best], kind: str) -> Power | None:
