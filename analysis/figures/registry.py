@@ -116,8 +116,8 @@ ENTRIES = (
         "divergence",
         "From the true density to the model's",
         "KL(true density || model's), by the probability flow, of models of the Gaussian mixture. It falls while the "
-        "population is learned and rises as the density gathers at single training points. Bands are 95% intervals over "
-        "the points, widened by the error of the solver.",
+        "population is learned and rises as the density gathers at single training points. Bands are 95% intervals "
+        "over the points, widened by the error of the solver.",
         divergence.draw,
     ),
     Entry(

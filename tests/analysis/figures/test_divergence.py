@@ -5,11 +5,8 @@ import pandas as pd
 from diffmem.analysis.figures.divergence import divergence, divergence_curves
 from diffmem.analysis.tables.rows import clean_rows
 
-ROWS = pd.DataFrame(
-    {
-        **{"run": ["a"] * 3 + ["b"] * 3, "n": [32] * 3 + [64] * 3, "width": 128, "seed": 0, "index": 0},
-        **{"step": [0, 100, 1000] * 2, "kl": [40.0, 0.5, 3.0, 41.0, -0.01, 0.2], "kl_se": 0.02, "kl_error": 0.001},
-    }
+ROWS = pd.DataFrame({"run": ["a"] * 3 + ["b"] * 3, "n": [32] * 3 + [64] * 3, "step": [0, 100, 1000] * 2}).assign(
+    width=128, seed=0, index=0, kl=[40.0, 0.5, 3.0, 41.0, -0.01, 0.2], kl_se=0.02, kl_error=0.001
 )
 
 
