@@ -261,7 +261,9 @@ class Config:
         elif self.train.t is not None:
             why = f"needs a model of all diffusion times, and train.t={self.train.t} fixes one: train with train.t=null"
         elif not isinstance(self.diffusion, PreservingDiffusion) or self.diffusion.predict != "epsilon":
-            why = "needs a network that predicts epsilon on a variance-preserving path, asked between its times: use one"
+            why = (
+                "needs a network that predicts epsilon on a variance-preserving path, asked between its times: use one"
+            )
         elif self.sampler.guidance not in (0, 1):
             why = (
                 f"needs a true density, and that of sampler.guidance={self.sampler.guidance:g} is not known: use 0 or 1"
