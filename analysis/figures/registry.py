@@ -7,6 +7,7 @@ from . import (
     bias,
     classes,
     collapse,
+    divergence,
     loss_map,
     losses,
     memorization,
@@ -110,6 +111,14 @@ ENTRIES = (
         "set's (above), and which of the two it is nearer to (below: 1 at the population's, -1 at the training set's). "
         "Marks: where the first comes to 1/2, and where a monotone fit of the second turns negative.",
         scores.draw,
+    ),
+    Entry(
+        "divergence",
+        "From the true density to the model's",
+        "KL(true density || model's), by the probability flow, of models of the Gaussian mixture. It falls while the "
+        "population is learned and rises as the density gathers at single training points. Bands are 95% intervals "
+        "over the points, widened by the error of the solver.",
+        divergence.draw,
     ),
     Entry(
         "samples_beside_neighbours",

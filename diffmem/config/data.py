@@ -230,12 +230,18 @@ class MixtureData(DataConfig):
     """Two Gaussians, half of the points from each: the one set whose score is known exactly."""
 
     name: ClassVar[str] = "mixture"
+    label_count: ClassVar[int | None] = 2
     dim: int = option(low=1, high=10**6)  # dimension d
     mu: float = option(above=0, high=1e6)  # the two means are +mu and -mu in every coordinate
     sigma: float = option(low=1e-6, high=1e6)  # standard deviation of each component
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.labels in (RANDOM, UNIQUE):
+            raise InputError(
+                f"data.labels={self.labels} does not apply to data=mixture, whose exact scores are those of its two "
+                "components: use true or false."
+            )
         if self.n % 2:
             raise InputError(
                 f"data.n={self.n} is odd, and the mixture draws n/2 points from each of its two components: "

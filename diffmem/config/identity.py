@@ -39,6 +39,7 @@ YOUNGER: dict[str, dict[str, Any]] = {
         "features": None,
         "lipschitz": 0,
         "ema_sigma": None,
+        "kl_samples": None,
     },
     "executor": {"tflops": None},
 }

@@ -14,12 +14,12 @@ from typing import Any, ClassVar, Self
 
 from diffmem.arguments import LARGEST, shown
 from diffmem.config import identity, labels
-from diffmem.config.data import Data
+from diffmem.config.data import Data, MixtureData
 from diffmem.config.decay import decay_of
-from diffmem.config.diffusion import Diffusion, Sampler
+from diffmem.config.diffusion import Diffusion, PreservingDiffusion, Sampler
 from diffmem.config.executor import Executor
 from diffmem.config.grid import GridConfig
-from diffmem.config.model import MODELS, Model, UNetConfig, UNetModel
+from diffmem.config.model import MODELS, LabelledConfig, Model, UNetConfig
 from diffmem.config.options import Variant, build, option, to_mapping, without_foreign
 from diffmem.definitions import null_rate
 from diffmem.errors import InputError
@@ -152,6 +152,9 @@ class EvalConfig:
     loss_draws: int = option(
         low=2, high=10**8, default=1024
     )  # images times noises behind one loss, each image at least once
+    kl_samples: int | None = option(
+        low=2, high=10**7, default=None
+    )  # held-out points of the mixture behind KL(true density || model's); null measures none
     keep_samples: int = option(low=0, high=10**7)  # generated images written to disk
     weights: str = option(choices=("raw", "ema", "posthoc"))
     ema_sigma: float | None = option(above=0, high=0.2886, default=None)  # width / step of weights=posthoc
@@ -248,6 +251,26 @@ class Config:
                 "cannot sample: leave stop.f_mem=null."
             )
         labels.check(self.data, self.model, self.train.label_dropout, self.sampler.guidance)
+        if self.eval.kl_samples is not None:
+            self._check_density(self.eval.kl_samples)
+
+    def _check_density(self, points: int) -> None:
+        """Raise InputError where the model has no density, or the data have none to compare it with."""
+        if not isinstance(self.data, MixtureData):
+            why = f"needs data whose density is known, which data={self.data.name} is not: use data=mixture"
+        elif self.train.t is not None:
+            why = f"needs a model of all diffusion times, and train.t={self.train.t} fixes one: train with train.t=null"
+        elif not isinstance(self.diffusion, PreservingDiffusion) or self.diffusion.predict != "epsilon":
+            why = (
+                "needs a network that predicts epsilon on a variance-preserving path, asked between its times: use one"
+            )
+        elif self.sampler.guidance not in (0, 1):
+            why = (
+                f"needs a true density, and that of sampler.guidance={self.sampler.guidance:g} is not known: use 0 or 1"
+            )
+        else:
+            return
+        raise InputError(f"eval.kl_samples={points} {why}, or leave eval.kl_samples=null.")
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
@@ -278,7 +301,7 @@ class Config:
     @property
     def classes(self) -> int | None:
         """Labels that the network knows; None where it takes none."""
-        classes = self.model.classes if isinstance(self.model, UNetModel) else None
+        classes = self.model.classes if isinstance(self.model, LabelledConfig) else None
         return classes if isinstance(classes, int) else None
 
     @property
