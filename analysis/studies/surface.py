@@ -25,7 +25,7 @@ def _draw(table: pd.DataFrame, measure: str | None) -> Figure:
         _map(figure, axes, table, column, logarithmic=column == measure)
         _times(axes, table, time)
         axes.set(xscale="log", xlabel=STEP)
-        axes.set_title(f"{SYMBOLS[time]} on the map of {SHARES.get(column) or quality_label(column)}")
+        axes.set_title(SYMBOLS[time])
     figure.axes[0].set_ylabel(r"width of the average, $\sigma$ / $\tau$")
     return figure
 
@@ -42,7 +42,7 @@ def _map(figure: Figure, axes: Axes, table: pd.DataFrame, column: str, *, logari
     if logarithmic:
         shown = np.maximum(shown, 1.0)  # a kernel distance may be negative
     drawn = axes.pcolormesh(edges, np.arange(len(values) + 1) - 0.5, shown, norm=norm, cmap="Greys", rasterized=True)
-    figure.colorbar(drawn, ax=axes, pad=0.02)
+    figure.colorbar(drawn, ax=axes, pad=0.02, label=SHARES.get(column) or quality_label(column).replace("\n", " "))
     axes.set_yticks(range(len(values)), ["raw" if width == 0 else f"{width:g}" for width in values.index])
 
 

@@ -299,8 +299,9 @@ class _Session:
             self.train_seconds[state.step] = self.measured_at - before
             self.second.ask(state.step)
             return
+        (measured,) = weights.stored(self.config)
         with self._evaluating():
-            self.rows.add(snapshot.plain(state, *weights.stored(self.config), self.config), state.step)
+            self.rows.add(snapshot.plain(state, measured, self.config), state.step)
         end = time.monotonic()
         self.run.append_timing(state.step, begin - before, end - begin)
         self.measured_at = end

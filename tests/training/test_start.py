@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -110,7 +111,8 @@ def saved_by_diffusers(folder: Path, beta_end: float = 0.02, **config: object) -
     network = build(tiny().model, (1, 8, 8)).net
     assert isinstance(network, UNet2DModel)
     network.save_pretrained(folder / "unet")
-    DDPMScheduler(num_train_timesteps=20, beta_end=beta_end, **config).save_pretrained(folder / "scheduler")
+    schedule: Any = DDPMScheduler(num_train_timesteps=20, beta_end=beta_end, **config)
+    schedule.save_pretrained(folder / "scheduler")
     (folder / "model_index.json").write_text('{"_class_name": "DDPMPipeline"}')
     return folder
 
@@ -156,7 +158,7 @@ def test_a_folder_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_run_that_does_not_fit_is_refused(
-    before: RunDir, tmp_path: Path, groups: dict[str, dict[str, object]], step: int, says: str
+    before: RunDir, tmp_path: Path, groups: dict[str, Any], step: int, says: str
 ) -> None:
     config = tiny(tmp_path / "runs", **groups, train={"init": f"{before.path}@{step}"})
     with pytest.raises(InputError, match=says):

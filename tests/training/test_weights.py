@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,10 +24,10 @@ from diffmem.training.plan import plan, plan_evaluation
 from diffmem.training.session import execute
 from diffmem.training.step import prepare
 from diffmem.training.train import train
-from tests.helpers.tiny import CHECKPOINTS, tiny
+from tests.helpers.tiny import CHECKPOINTS, outcome_bytes, tiny
 
 CPU = torch.device("cpu")
-STORED = {"weights": "posthoc", "ema_sigma": 0.1}
+STORED: dict[str, Any] = {"weights": "posthoc", "ema_sigma": 0.1}
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,14 @@ def test_a_stored_width_gives_the_rows_of_a_run_that_averages_so(run: RunDir, tm
         one, other = (path.checkpoint_path(step) for path in (run, power.run))
         file = "diffusion_pytorch_model.safetensors"
         assert (one / "ema_0.100" / file).read_bytes() == (other / "ema" / file).read_bytes()
+
+
+def test_a_run_that_was_left_goes_on_to_the_same_bytes(run: RunDir, tmp_path: Path) -> None:
+    for steps in (11, 24):
+        planned = plan(tiny(tmp_path, train={"ema": "posthoc", "steps": steps}, eval=STORED))
+        assert execute(planned).status == "complete"
+    found, expected = outcome_bytes(planned.run.path), outcome_bytes(run.path)
+    assert {name for name in expected if found.get(name) != expected[name]} <= {"resume.json"}
 
 
 @pytest.mark.parametrize("sigma", [0.07, 0.15])
@@ -130,7 +139,7 @@ def test_a_damaged_checkpoint_on_the_way_is_named_before_a_row_is_written(run: R
         ({"train": {"ema": "posthoc"}, "eval": {"weights": "posthoc", "ema_sigma": 0.3}}, "eval.ema_sigma=0.3"),
     ],
 )
-def test_settings_that_do_not_go_together(groups: dict[str, dict[str, object]], says: str) -> None:
+def test_settings_that_do_not_go_together(groups: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         tiny(**groups)
 

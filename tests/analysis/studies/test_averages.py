@@ -18,12 +18,9 @@ WIDTHS = {0.0: 1.0, 0.02: 1.02, 0.2: 1.35}
 N, TAU = 64, 900.0
 
 
-def rows_of(frame: pd.DataFrame) -> list[dict[str, float]]:
-    return [dict(row) for row in frame.drop(columns=["run", "n", "width", "seed", "index"]).to_dict("records")]
-
-
 def write(folder: EvalDir, frame: pd.DataFrame) -> None:
-    folder.write_rows({**row, "step": int(row["step"])} for row in rows_of(frame))
+    rows = frame.drop(columns=["run", "n", "width", "seed", "index"]).to_dict("records")
+    folder.write_rows({**{str(name): value for name, value in row.items()}, "step": int(row["step"])} for row in rows)
 
 
 @pytest.fixture(scope="module")
