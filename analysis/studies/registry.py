@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from . import laws
+from . import clock, laws
 from .reading import Reading, Request
 
-READERS: dict[str, Callable[[Request], Reading]] = {"laws": laws.read}
+READERS: dict[str, Callable[[Request], Reading]] = {"clock": clock.read, "laws": laws.read}
 
 
 def read(reader: str, request: Request) -> Reading:
