@@ -5,6 +5,7 @@ from collections.abc import Callable
 from . import (
     averages,
     capacity,
+    clock,
     interventions,
     laws,
     learning,
@@ -18,6 +19,7 @@ from .reading import Reading, Request
 READERS: dict[str, Callable[[Request], Reading]] = {
     "averages": averages.read,
     "capacity": capacity.read,
+    "clock": clock.read,
     "interventions": interventions.read,
     "laws": laws.read,
     "learning": learning.read,

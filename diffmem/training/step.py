@@ -155,7 +155,7 @@ def loss_of(prediction: Tensor, target: Tensor, weight: Tensor | None) -> Tensor
     """The mean squared error [] of `prediction` [B, ...], each image by its `weight` [B] where there is one."""
     if weight is None:
         return nn.functional.mse_loss(prediction, target)  # Ho et al. 2020, Eq. 14
-    return (weight * (prediction - target).square().flatten(1).mean(1)).mean()  # Hang et al. 2023, Eq. 4
+    return (weight * (prediction - target).square().flatten(1).mean(1)).mean()  # Hang et al. 2023
 
 
 class Step(Protocol):
