@@ -31,4 +31,10 @@ def test_figures_come_in_the_order_of_the_registry() -> None:
     drawn = draw_all(Material(rows=rows, times=times, laws=LAWS, sheets=shown, window=window))
     names = [entry.name for entry in ENTRIES]
     assert list(drawn) == [name for name in names if name in drawn]
-    assert set(names) - set(drawn) == {"classes", "collapse", "phase_diagram", "scores"}  # of which there is none here
+    assert set(names) - set(drawn) == {
+        "classes",
+        "collapse",
+        "loss_map",
+        "phase_diagram",
+        "scores",
+    }  # of which there is none here
