@@ -23,6 +23,10 @@ SHORT = [
 ]
 SMALL_UNET = ["model=unet_tiny", "model.width=8", "model.groups=4"]
 OWN = {"array": ["data.size=8", "data.range=[-1,1]"], "latents": ["data.size=4"], "hub": ["data.size=8"]}
+INTERVENTIONS = sorted(
+    (name for name in groups()["experiment"] if name.startswith("interventions/")),
+    key=lambda name: name != "interventions/control",
+)
 CHOICES = [(group, name) for group, names in groups().items() for name in names]
 
 
@@ -116,9 +120,29 @@ def test_every_experiment_is_a_valid_grid(name: str) -> None:
     grid = compose_grid([f"experiment={name}"])
     points = {(config.data.n, config.seed) for config in grid}
     assert len(points) == len(grid)
-    assert len({config.data.n for config in grid}) > 4 or name in ("labels", "targets")  # whose axes are other ones
-    assert all(config.data.index == config.seed for config in grid)  # a replicate is another subset and another seed
+    one_n = name in ("labels", "targets") or name.startswith("interventions/")  # of other axes
+    assert one_n or len({config.data.n for config in grid}) > 4
+    other = 100 if name == "interventions/placebo" else 0  # whose subset is the control's, and nothing else of a seed
+    assert all(config.data.index + other == config.seed for config in grid)  # a replicate is another subset and seed
     assert {config.out_folder for config in grid} == {f"runs/{name}"}
+
+
+@pytest.mark.slow
+def test_an_intervention_changes_one_option_of_its_control() -> None:
+    control, *arms = (compose([f"experiment={name}"]).to_mapping() for name in INTERVENTIONS)
+    changed = {
+        arm["experiment"]: {
+            f"{group}.{key}"
+            for group, values in arm.items()
+            if isinstance(values, dict)
+            for key, value in values.items()
+            if value != control[group].get(key)
+        }
+        for arm in arms
+    }
+    assert changed.pop("interventions/placebo") == set()
+    assert {name: len(options) for name, options in changed.items()} == dict.fromkeys(changed, 1)
+    assert len(changed) == len({*map(frozenset, changed.values())}) == 10
 
 
 @pytest.mark.slow

@@ -87,6 +87,25 @@ def test_size_is_read_off_the_weights(data: st.DataObject) -> None:
     assert load_reference_state_dict(as_study(model))(x, t).equal(model(x, t))
 
 
+def test_a_gate_multiplies_what_attention_gives_before_the_last_projection() -> None:
+    """By hand, and by its limits: an open gate (a bias of 100) is no gate, a closed one leaves the last bias alone."""
+    torch.manual_seed(0)
+    gated, plain = Attention(16, heads=4, groups=8, gate=True), Attention(16, heads=4, groups=8)
+    assert gated.gate is not None
+    nn.init.normal_(gated.out.bias)
+    plain.load_state_dict({name: tensor for name, tensor in gated.state_dict().items() if not name.startswith("gate")})
+    x = torch.randn(2, 16, 3, 5)
+    u = plain.norm(x).flatten(2).transpose(1, 2)
+    q, k, v = plain.qkv(u).unflatten(-1, (3, 4, 4)).permute(2, 0, 3, 1, 4)
+    mixed = ((q @ k.transpose(-1, -2) / 2).softmax(-1) @ v).transpose(1, 2).flatten(2)
+    expected = x + gated.out(mixed * torch.sigmoid(gated.gate(u))).transpose(1, 2).reshape(x.shape)
+    torch.testing.assert_close(gated(x), expected)
+    nn.init.zeros_(gated.gate.weight)
+    for bias, limit in ((100.0, plain(x)), (-100.0, x + gated.out.bias[:, None, None])):
+        nn.init.constant_(gated.gate.bias, bias)
+        torch.testing.assert_close(gated(x), limit)
+
+
 def test_attention_is_torch_s_own_layer_with_its_initialization() -> None:
     torch.manual_seed(0)
     ours, theirs = Attention(16, heads=4, groups=8), nn.MultiheadAttention(16, 4, batch_first=True)

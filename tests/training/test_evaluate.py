@@ -64,7 +64,15 @@ def test_the_loss_draws_that_are_asked_for_decide_the_standard_error() -> None:
         assert abs(apart) < 4 * few[f"loss_{kind}_t2_se"]
 
 
-YOUNG = {"f_mem_width": 0.01, "quality_samples": 64, "loss_draws": 256}
+def test_the_lipschitz_constant_is_measured_where_it_is_asked_for_and_changes_no_other_column() -> None:
+    plain, asked = (measured(samples=128, t=[2, 5], lipschitz=count).row for count in (0, 3))
+    added = {f"lipschitz{mean}_t{t}" for mean in ("", "_mean") for t in (2, 5)}
+    assert asked.keys() - plain.keys() == added
+    assert {name: asked[name] for name in plain} == plain
+    assert all(0 < asked[f"lipschitz_mean_t{t}"] < asked[f"lipschitz_t{t}"] for t in (2, 5))
+
+
+YOUNG = {"f_mem_width": 0.01, "quality_samples": 64, "loss_draws": 256, "lipschitz": 4}
 
 
 @pytest.mark.parametrize("name", YOUNG)

@@ -19,15 +19,16 @@ WIDTHS = {"unet": ["model.width=16", "model.multipliers=[1,2]", "model.attention
 OPTIMIZERS = ["optimizer=adam", "optimizer=adamw", "optimizer=sgd", "optimizer.momentum=0"]
 
 
+@pytest.mark.parametrize("held", ["null", "1"])
 @pytest.mark.parametrize("ema", ["null", "0.9"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("model", MODELS)
 def test_resume_points_and_checkpoints_have_the_bytes_that_are_written(
-    model: str, optimizer: str, ema: str, tmp_path: Path
+    model: str, optimizer: str, ema: str, held: str, tmp_path: Path
 ) -> None:
     chosen = [optimizer] if optimizer != "optimizer.momentum=0" else ["optimizer=sgd", optimizer]
     words = [f"model={model}", f"data={DATA[model]}", *WIDTHS.get(model, ["model.width=32"])]
-    config = compose([*words, *chosen, f"train.ema={ema}"])
+    config = compose([*words, *chosen, f"train.ema={ema}", f"model.spectral_norm={held}"])
     state = initial_state(config, torch.device("cpu"))
     x = torch.randn(2, *config.data.shape)
     nn.functional.mse_loss(state.model(x, torch.ones(2, dtype=torch.int64)), x).backward()

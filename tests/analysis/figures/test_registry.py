@@ -35,6 +35,7 @@ def test_figures_come_in_the_order_of_the_registry() -> None:
         "classes",
         "collapse",
         "divergence",
+        "loss_map",
         "phase_diagram",
         "scores",
     }  # of which there is none here

@@ -99,7 +99,7 @@ def test_capacity_without_any_time_is_said() -> None:
 
 
 def test_capacity_needs_two_n() -> None:
-    with pytest.raises(InputError, match="data.n=64 alone"):
+    with pytest.raises(InputError, match=r"data\.n=64 alone"):
         read("capacity", ["16.n_star"], only=[rows(64)])
 
 

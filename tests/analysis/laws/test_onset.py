@@ -1,0 +1,67 @@
+"""Where in diffusion time the losses part first, on planted gaps whose onsets are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from diffmem.analysis.laws.onset import First, first, gaps, loss_times, onsets, run_onsets
+from diffmem.analysis.times.family import family_times
+from tests.helpers.families import as_family
+
+STEP = np.array([0, *np.rint(np.geomspace(50, 5000, 17))]).astype(int)
+ONSETS = {5: 1500.0, 50: 400.0, 100: 420.0, 800: np.inf}
+
+
+def run(n: int, seed: int, scatter: float, rng: np.random.Generator) -> pd.DataFrame:
+    """The gap comes to a tenth of what is learned at ONSETS[t] n / 64, with a scatter of the run and one of its own."""
+    table = pd.DataFrame({"run": f"n{n}-s{seed}", "n": n, "width": 16, "seed": seed, "index": seed, "step": STEP})
+    whole = np.exp(5 * scatter * rng.standard_normal())
+    for t, onset in ONSETS.items():
+        time = onset * n / 64 * whole * np.exp(scatter * rng.standard_normal())
+        test = np.where(STEP > 0, 0.2, 1.0)
+        table[f"loss_test_t{t}"] = test
+        table[f"loss_train_t{t}"] = test - 0.8 * 0.1 * (STEP / time if np.isfinite(time) else 0 * STEP)
+    return table
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.concat([run(n, seed, 0.1, rng) for n in (64, 128) for seed in (0, 1, 2)], ignore_index=True)
+
+
+def test_the_onset_of_each_run_is_that_of_the_definitions(rows: pd.DataFrame) -> None:
+    assert loss_times(rows) == [5, 50, 100, 800]
+    each = run_onsets(gaps(rows)).set_index(["run", "t"])["onset"]
+    measured = rows.assign(f_mem=0.0, f_mem_count=0, f_mem_total=9, f_mem_null=0.0)
+    for t in ONSETS:
+        times = family_times(as_family(measured), n_boot=0, mem="loss_gap", loss_t=t).set_index("run")["tau_mem"]
+        for name, time in times.items():
+            assert each[name, t] == pytest.approx(time) or (np.isnan(time) and each[name, t] == np.inf)
+
+
+def test_the_table_has_the_planted_onsets_in_its_intervals(rows: pd.DataFrame) -> None:
+    table = onsets(run_onsets(gaps(rows))).set_index(["n", "t"])
+    for (n, t), one in table.iterrows():
+        if t == 800:
+            assert np.isnan(one["onset"])
+            assert (one["runs"], one["reached"]) == (3, 0)
+        else:
+            assert one["low"] < ONSETS[t] * n / 64 < one["high"]
+
+
+def test_the_first_is_found_with_those_that_cannot_be_told_from_it(rows: pd.DataFrame) -> None:
+    """Runs differ by half an octave as a whole, which the comparison within each does not see."""
+    found = first(run_onsets(gaps(rows)))
+    assert found is not None
+    assert set(found.among) == {50, 100}
+    assert found.runs == 6
+    sharp = pd.concat([run(64, seed, 0.001, np.random.default_rng(seed)) for seed in (0, 1, 2)])
+    assert first(run_onsets(gaps(sharp))) == First(50, (50,), 3)
+
+
+def test_one_run_or_none_says_nothing(rows: pd.DataFrame) -> None:
+    each = run_onsets(gaps(rows))
+    assert first(each[each["run"] == "n64-s0"]) is None
+    assert first(each[each["t"] == 50]) is None
+    assert gaps(rows[rows["step"] > 0]).empty
