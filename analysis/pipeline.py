@@ -56,6 +56,10 @@ class Images(Protocol):
         """The same samples at each step: those nearest to a training image at the last."""
         ...
 
+    def pace(self, path: Path) -> float | None:
+        """What a training step of the run adds to loss-weighted time; None where that is not known."""
+        ...
+
 
 @dataclass(frozen=True)
 class Fitted:

@@ -64,6 +64,10 @@ class EvalDir:
         """Append one row and flush it. A row that could not be written whole is taken back."""
         self._tree.append(self.metrics_path, _row_bytes(row))
 
+    def read_settings(self) -> dict[str, Any]:
+        """The groups that decide these rows, of other settings than those of the run's first row."""
+        return stored.settings(self.settings_path)
+
     def write_settings(self, settings: Mapping[str, Any]) -> None:
         self._tree.write(self.settings_path, yaml.safe_dump(dict(settings), sort_keys=False).encode())
 

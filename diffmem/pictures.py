@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 
 from diffmem.config.data import FileData
+from diffmem.config.settings import SGDOptimizer
 from diffmem.data import Split, split, trained_on
+from diffmem.diffusion import clock
+from diffmem.diffusion.law import Law
+from diffmem.diffusion.process import Process
+from diffmem.diffusion.target import Target
 from diffmem.errors import InputError
 from diffmem.records import Film, SampleSheet
 from diffmem.runs import Run, load_run
@@ -74,6 +79,19 @@ class Pictures:
             ratio=np.stack([shown["ratio"][:least] for shown in sheets.values()]),
             k=run.k,
         )
+
+    def pace(self, path: Path) -> float | None:
+        """What a training step of the run in `path` adds to loss-weighted time: of SGD, r lr / (1 - momentum).
+
+        None where its training images cannot be had, and of optimizers whose step is not the gradient's.
+        """
+        run = load_run(path)
+        config, parts = run.config, self._split(run)
+        if parts is None or not isinstance(config.optimizer, SGDOptimizer):
+            return None
+        process = Process.from_config(config.diffusion)
+        law = Law.of(config.diffusion, process, Target.of(config.diffusion, process), config.train.gamma)
+        return clock.rate(parts.train, process, law) * config.optimizer.lr / (1 - config.optimizer.momentum)
 
     def _beside_nearest(self, run: Run, step: int, count: int | None) -> dict[str, np.ndarray] | None:
         """samples and nearest [count, C, H, W] in [0, 1], and ratio [count]; of all that are stored for None."""

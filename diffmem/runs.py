@@ -27,7 +27,7 @@ from diffmem.diffusion.sampler import initial_noise, sample
 from diffmem.diffusion.target import Target
 from diffmem.errors import InputError, reading
 from diffmem.store import RunDir, find_runs
-from diffmem.training.snapshot import read_checkpoint
+from diffmem.training.weights import read
 
 KEYS = ("n", "width", "seed", "index")
 
@@ -81,7 +81,7 @@ class Run:
         rows = RunDir(self.path).primary.read_rows()
         return pd.DataFrame(rows, columns=None if rows else ["step"])
 
-    def model(self, step: int, weights: str = "raw") -> nn.Module:
+    def model(self, step: int, weights: str = "raw", ema_sigma: float | None = None) -> nn.Module:
         """The model at `step`, in eval mode on the CPU, called as model(x, t) -> what it was trained to predict.
 
         That is epsilon but with other `diffusion` options, of which `denoiser` makes epsilon. One that was trained with
@@ -89,22 +89,32 @@ class Run:
 
         Args:
             step: one of `steps`.
-            weights: "raw", or "ema" for the averaged ones.
+            weights: "raw", "ema" for the averaged ones, or "posthoc" for an average of the width
+            ema_sigma: over step, of a run trained with train.ema=posthoc.
 
         Raises:
             InputError: no checkpoint at that step, a damaged one, or no averaged weights.
         """
-        step, weights = arguments.whole("step", step), arguments.one_of("weights", weights, ("raw", "ema"))
+        step, weights = arguments.whole("step", step), arguments.one_of("weights", weights, ("raw", "ema", "posthoc"))
+        ema_sigma = None if ema_sigma is None else arguments.number("ema_sigma", ema_sigma, above=0)
         if step not in self.steps:
             raise InputError(f"{self.path} has no checkpoint at step {step}{_nearest(step, self.steps)}")
-        return read_checkpoint(RunDir(self.path).checkpoint_path(step), self.config, weights)
+        settings = self.config.to_mapping()
+        chosen = {**settings["eval"], "weights": weights, "ema_sigma": ema_sigma}
+        return read(RunDir(self.path), step, Config.from_stored({**settings, "eval": chosen}))
 
-    def denoiser(self, step: int, weights: str = "raw", device: torch.device | str = "cpu") -> Denoiser:
+    def denoiser(
+        self,
+        step: int,
+        weights: str = "raw",
+        device: torch.device | str = "cpu",
+        ema_sigma: float | None = None,
+    ) -> Denoiser:
         """The model at `step` on `device` as denoiser(x, t) -> epsilon, whatever it was trained to predict.
 
         Arguments and errors are those of `model`; t are the indices of diffusion times, int64 [B].
         """
-        model, path = self.model(step, weights).to(device), self.config.diffusion
+        model, path = self.model(step, weights, ema_sigma).to(device), self.config.diffusion
         return Target.of(path, Process.from_config(path).to(device)).denoiser(model)
 
     def samples(self, step: int, count: int | None = None) -> dict[str, Tensor]:
@@ -152,7 +162,7 @@ class Run:
         told = self._told(samples, labels)
         memory.check(3.0 * 4 * samples * config.data.d, f"samples={samples}", f"for images of {config.data.shape}")
         noise = initial_noise(samples, config.data.shape)
-        denoiser = self.denoiser(step, config.eval.weights)
+        denoiser = self.denoiser(step, config.eval.weights, ema_sigma=config.eval.ema_sigma)
         return sample(
             denoiser, noise, diffusion=config.diffusion, sampler=config.sampler, tile=config.eval.tile, labels=told
         )

@@ -97,6 +97,11 @@ class RunDir:
         """Rows and samples of other evaluation settings."""
         return EvalDir(self.path, eval_id)
 
+    def evaluations(self) -> list[EvalDir]:
+        """Those of other evaluation settings than `primary`, by their ids."""
+        found = sorted(path.parent for path in self.path.glob("evals/*/eval.yaml"))
+        return [self.evaluation(path.name) for path in found]
+
     def checkpoint_steps(self) -> list[int]:
         """The steps with a checkpoint folder, ascending."""
         return sorted(_steps(self.path / "checkpoints"))

@@ -40,6 +40,7 @@ ONLY_IN = {  # engine -> the one place that may import it
     "ray": {"executors/ray.py"},
     "datasets": {"data/hub.py"},
     "huggingface_hub": {"data/hub.py"},
+    "peft": {"training/lora.py"},
 }
 
 

@@ -61,7 +61,7 @@ def curves(rows: pd.DataFrame, quality: str | None = None) -> pd.DataFrame:
         width_step_per_n=table["width"] * table["step"] / table["n"],
     )
     chosen = quality_column(table, quality)
-    wanted = {name + end: name + end for name in SHARES for end in ("", "_low", "_high", "_null")}
+    wanted = {name + end: name + end for name in SHARES for end in ("", "_low", "_high", "_null", "_heldout")}
     if chosen:
         ends = ("", "_low", "_high", *(f"@{name}" for name in BOOKENDS))
         wanted |= {f"quality{end}": f"{chosen}{end}" for end in ends}
@@ -163,7 +163,7 @@ def measure_axis(axes: Axes, table: pd.DataFrame, name: str) -> None:
         room = 0.03 + 0.1 * (high - low)
         axes.set(ylim=(max(low - room, -0.03 * (high + room)), min(high + room, 1.03)), ylabel=SHARES[name])
         if f"{name}_null" in table:
-            note = "dotted: null (held-out images)"
+            note = f"dotted: null ({'before fine-tuning' if f'{name}_heldout' in table else 'held-out images'})"
             axes.text(0.02, 0.94, note, transform=axes.transAxes, fontsize=8.5, color=MUTED, va="top")
         return
     measure = str(table["quality_name"].iloc[0])

@@ -7,6 +7,7 @@ from . import (
     bias,
     classes,
     collapse,
+    divergence,
     loss_map,
     losses,
     memorization,
@@ -54,7 +55,8 @@ ENTRIES = (
         "Bias before copies",
         "On the left the share of samples that lie closer to the training images than to as many held-out ones; on the "
         "right the share that are copies. Dotted: the same share of held-out images, as for a model that knows nothing "
-        "of which images it was given. Bands are 95% intervals.",
+        "of which images it was given; of a network that was trained before, what it did before it saw these images. "
+        "Bands are 95% intervals.",
         bias.draw,
     ),
     Entry(
@@ -109,6 +111,14 @@ ENTRIES = (
         "set's (above), and which of the two it is nearer to (below: 1 at the population's, -1 at the training set's). "
         "Marks: where the first comes to 1/2, and where a monotone fit of the second turns negative.",
         scores.draw,
+    ),
+    Entry(
+        "divergence",
+        "From the true density to the model's",
+        "KL(true density || model's), by the probability flow, of models of the Gaussian mixture. It falls while the "
+        "population is learned and rises as the density gathers at single training points. Bands are 95% intervals "
+        "over the points, widened by the error of the solver.",
+        divergence.draw,
     ),
     Entry(
         "samples_beside_neighbours",

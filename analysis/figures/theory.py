@@ -78,7 +78,7 @@ def spectrum(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
         handles.append(Line2D([], [], color="#cdd3db", linewidth=7, label=_simulated(facts)))
     figure.legend(handles=handles, loc="outside upper right", ncols=2)
     axes.set_title(_model(facts))
-    _warn(figure, facts)
+    warn(figure, facts)
     heights = pd.concat([curve["low"] * curve["density"], height])
     _stack(axes, labels, fixed, pd.concat([curve["low"], bars["low"]]).to_numpy(), heights.to_numpy(), top)
     return figure
@@ -120,7 +120,7 @@ def curves(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
         handles.append(Line2D([], [], label=_simulated(facts), **point))
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
     axes.set_title(_model(facts), pad=8)
-    _warn(figure, facts)
+    warn(figure, facts)
     return figure
 
 
@@ -170,7 +170,7 @@ def timescales(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
         )
     )
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
-    _warn(figure, facts)
+    warn(figure, facts)
     return figure
 
 
@@ -200,7 +200,7 @@ def predict(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
     drawing.log_ticks(right.yaxis, *right.get_ylim())
     right.legend(loc="upper left")
     drawing.key(figure, table.assign(width=np.nan), [])
-    _warn(figure, facts)
+    warn(figure, facts)
     return figure
 
 
@@ -239,7 +239,7 @@ def _simulated(facts: Mapping[str, Any]) -> str:
     return {"sampled": "sampled features", "gaussian": "Gaussian equivalent"}[s["features"]] + f", {seeds}"
 
 
-def _warn(figure: Figure, facts: Mapping[str, Any]) -> None:
+def warn(figure: Figure, facts: Mapping[str, Any]) -> None:
     """What the theory's validity warns of, under the panels."""
     if facts["validity"]["warning"]:
         text = textwrap.fill("Theory: " + facts["validity"]["warning"], int(13 * figure.get_figwidth()))

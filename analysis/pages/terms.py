@@ -21,7 +21,7 @@ TERMS = {
     "p_train": "The share of samples that lie closer to the training images than to as many held-out ones: near 1/2 "
     "for "
     "a model that knows nothing of which images it was given, 1 where all samples lean towards them. Its null is the "
-    "same share of held-out images.",
+    "same share of held-out images; of a run that went on from another network, that network's own share.",
     "window": "τ_bias / τ_gen: between the two times samples are good and do not yet lean towards the training images, "
     "so this is where to stop. Where p_train was not measured it is τ_mem / τ_gen, up to 5% copies.",
     "first copies": "The first training time at which the lower end of the 95% interval of f_mem is above the upper "

@@ -2,13 +2,31 @@
 
 from collections.abc import Callable
 
-from . import interventions, laws, noise_resolved
+from . import (
+    averages,
+    capacity,
+    clock,
+    interventions,
+    laws,
+    learning,
+    noise_resolved,
+    samples,
+    thresholds,
+    widths,
+)
 from .reading import Reading, Request
 
 READERS: dict[str, Callable[[Request], Reading]] = {
-    "laws": laws.read,
+    "averages": averages.read,
+    "capacity": capacity.read,
+    "clock": clock.read,
     "interventions": interventions.read,
+    "laws": laws.read,
+    "learning": learning.read,
     "noise_resolved": noise_resolved.read,
+    "samples": samples.read,
+    "thresholds": thresholds.read,
+    "widths": widths.read,
 }
 
 

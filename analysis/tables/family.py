@@ -23,7 +23,7 @@ from diffmem import arguments
 from diffmem.arguments import shown, whole
 from diffmem.errors import InputError, first_line, reading
 from diffmem.files import DamagedWarning, read_bytes, write_bytes
-from diffmem.store import RunDir, find_runs
+from diffmem.store import EvalDir, RunDir, find_runs
 
 from .copies import without_copies
 from .rows import RUN_COLUMNS, clean_rows
@@ -51,6 +51,7 @@ MAY_DIFFER = (  # options, or groups of them, in which the runs of one family ma
     "device",
     "threads",
 )
+INIT = "train.init"  # may name another network for each run, but all go on from one, or none does
 KEYS = {"n": ("data.n", 1), "width": ("model.width", 1), "seed": ("seed", 0), "index": ("data.index", 0)}
 ENDED = ("complete", "stopped")
 CSV_LIMIT = 1 << 28  # bytes of a table
@@ -128,14 +129,14 @@ def read_table(path: str | Path, samples: int | None = None, keep: str | None = 
             return _read_csv(path)
     notes: list[str] = []
     if path.is_dir() and (folders := find_reference_runs(path)):
-        return _as_family(*read_reference_runs(folders, samples, notes), path, notes, {}, keep)
+        return as_family(*read_reference_runs(folders, samples, notes), path, notes, {}, keep)
     if samples is not None:
         raise InputError(f"--samples={samples} is for the study's own text files, and {path} holds none: leave it out.")
     runs, frames, checksums = [], [], {}
     networks: dict[str, tuple[str, object]] = {}
     for run in find_runs(path):
         with reading(run.path):
-            entry, frame = _read_run(run, notes)
+            entry, frame = read_run(run, notes)
         runs.append(entry)
         checksums[run.name] = run.data_sha256
         _check_networks(run, networks)
@@ -148,10 +149,10 @@ def read_table(path: str | Path, samples: int | None = None, keep: str | None = 
             f"{path} holds no run with metrics: name a folder of run directories (each with config.yaml and "
             "metrics.jsonl), such as runs/quickstart."
         )
-    return _as_family(runs, frames, path, notes, checksums, keep)
+    return as_family(runs, frames, path, notes, checksums, keep)
 
 
-def _as_family(
+def as_family(
     runs: list[dict[str, Any]],
     frames: list[pd.DataFrame],
     path: Path,
@@ -159,6 +160,7 @@ def _as_family(
     checksums: dict[str, str | None],
     keep: str | None,
 ) -> Family:
+    """The family of `runs`, an entry each, and their rows, a frame each. Raises InputError where they are none."""
     order = ["n", "width", "seed", "index"]
     table = pd.DataFrame(runs).sort_values(order, kind="stable")
     check_one_family(table)
@@ -192,7 +194,7 @@ def check_one_family(runs: pd.DataFrame) -> None:
     fixed = [key for key in keys if not any(key == name or key.startswith(name) for name in MAY_DIFFER)]
     shown = []
     for key in fixed:
-        values = {json.dumps(one.get(key)) for one in settings}
+        values = {json.dumps(one.get(key) if key != INIT else one.get(key) is not None) for one in settings}
         if len(values) > 1:
             shown.append(f"{key} ({', '.join(sorted(values))})")
     if shown:
@@ -232,7 +234,8 @@ def _read_csv(path: Path) -> Family:
     return Family(runs, rows, notes)
 
 
-def _read_run(run: RunDir, notes: list[str]) -> tuple[dict[str, Any], pd.DataFrame]:
+def read_run(run: RunDir, notes: list[str], evaluation: EvalDir | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The entry of a run and its rows, by default those of its own evaluation; `notes` grows by what is left out."""
     settings = dict(_dotted(run.read_config()))
     try:
         key: dict[str, Any] = {
@@ -246,7 +249,7 @@ def _read_run(run: RunDir, notes: list[str]) -> tuple[dict[str, Any], pd.DataFra
     status = str(run.read_status().get("status", "unknown"))
     with python_warnings.catch_warnings(record=True) as caught:
         python_warnings.simplefilter("always", DamagedWarning)
-        rows = run.primary.read_rows()
+        rows = (evaluation or run.primary).read_rows()
     notes.extend(str(one.message) for one in caught)
     if rows and status not in ENDED:
         notes.append(f"{run.name}: the run is {status}, not complete; what it did not reach counts as censored.")

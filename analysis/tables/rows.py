@@ -128,6 +128,7 @@ def _is_number_of_samples(column: str) -> bool:
 def _may_be_negative(name: str) -> bool:
     return (
         name.startswith(("loss_gen", "R2_t"))
+        or name == "kl"
         or name.endswith(("_low", "_bias"))
         or (may_be_negative(name) and not higher_is_better(name))
     )

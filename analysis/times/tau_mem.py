@@ -198,7 +198,7 @@ def _null_too_high(curve: Curve, draws: Draws) -> str:
     null = float(_measured(curve, draws)[2][0])
     if null <= NULL_LIMIT:
         return ""
-    return f"the null, f_mem of held-out images, is {null:.2f}, above {NULL_LIMIT}: f_mem says nothing here"
+    return f"the null of f_mem is {null:.2f}, above {NULL_LIMIT}: f_mem says nothing here"
 
 
 def _dips(curve: Curve) -> tuple[str, ...]:

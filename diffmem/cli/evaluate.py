@@ -41,13 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
     from diffmem.training.signals import Interrupted
 
     run = RunDir(Path(arguments.run))
-    config = compose.override_evaluation(run.read_config(), arguments.overrides, run.config_path)
-    try:
-        planned = plan_evaluation(run, config)
-        notes(planned.notes)
-        folder, made = fill(planned, Shown())
-    except Interrupted:
-        print(f"{run.path}: interrupted; the same command goes on from here.")
-        return 130
-    print(f"{folder}: " + (f"{made} rows computed." if made else "nothing to do, every row is there."))
+    configs = compose.evaluation_grid(run.read_config(), arguments.overrides, run.config_path)
+    plans = [plan_evaluation(run, config) for config in configs]
+    notes([*dict.fromkeys(note for planned in plans for note in planned.notes)])
+    for planned in plans:
+        try:
+            folder, made = fill(planned, Shown())
+        except Interrupted:
+            print(f"{run.path}: interrupted; the same command goes on from here.")
+            return 130
+        print(f"{folder}: " + (f"{made} rows computed." if made else "nothing to do, every row is there."))
     return 0

@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     codes = [0]
     for arm, one in planned.items():
         print(f"{study.name}, {arm}:", flush=True)
-        codes.append(sweep.carry_out(one))
+        codes.append(sweep.carry_out(one, reported=False))
         if codes[-1] > 2:  # interrupted
             break
     return max(codes) or _read(study, version, folder, arms, Path(arguments.data) if arguments.data else None)

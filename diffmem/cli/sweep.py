@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffmem.cli import report
@@ -88,8 +87,14 @@ def run_plans(plans: "list[Plan]") -> "list[RunResult]":
     return run_all(plans, Progress([planned.run for planned in plans]))
 
 
-def carry_out(sweep: Sweep, spend: "Callable[[list[Plan]], list[RunResult]]" = run_plans) -> int:
-    """Run the sweep by `spend` and report its folder; returns the exit code."""
+def carry_out(
+    sweep: Sweep, spend: "Callable[[list[Plan]], list[RunResult]]" = run_plans, *, reported: bool = True
+) -> int:
+    """Run the sweep by `spend`, say what became of each run and, where `reported`, report the folder.
+
+    Returns the exit code, which is above 2 where the runs were interrupted: then nothing is reported.
+    """
+    from diffmem.analysis import pipeline
     from diffmem.executors import auto
     from diffmem.trackers.beside import beside
 
@@ -98,20 +103,14 @@ def carry_out(sweep: Sweep, spend: "Callable[[list[Plan]], list[RunResult]]" = r
     # the user's own words: its images may be shown
     folder, root = plans[0].run.path.parent, getattr(plans[0].config.data, "root", None)
     with beside(folder, sweep.tracker, root):
-        return _report(folder, spend(plans), root)
-
-
-def _report(folder: Path, results: "Sequence[RunResult]", root: str | None) -> int:
-    """Say what became of the runs and, unless they were interrupted, report their folder; returns the exit code."""
-    from diffmem.analysis import pipeline
-
-    _print(results)
-    code = max(result.exit_code for result in results)
-    if not any(result.worked for result in results) and code == 0:
-        print("Nothing to do: every run of the sweep is over.")
-    if code > 2:  # interrupted
-        return code
-    return max(code, report.write_report(pipeline.fit(folder), root))
+        results = spend(plans)
+        _print(results)
+        code = max(result.exit_code for result in results)
+        if not any(result.worked for result in results) and code == 0:
+            print("Nothing to do: every run of the sweep is over.")
+        if code > 2 or not reported:
+            return code
+        return max(code, report.write_report(pipeline.fit(folder), root))
 
 
 def _with_experiment(overrides: list[str], asked: bool) -> list[str]:

@@ -152,6 +152,14 @@ def describe_grid(overrides: list[str]) -> str:
     return "\n".join([*(f"# grid: {axis.input_line}" for axis in axes), describe([*fixed, *first])])
 
 
+def evaluation_grid(settings: Mapping[str, Any], overrides: list[str], file: Path | None = None) -> list[Config]:
+    """`override_evaluation` at every point of the grid that `overrides` span."""
+    parsed = _parse(overrides)
+    fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
+    axes = [list(_values(override)) for override in parsed if override.is_sweep_override()]
+    return [override_evaluation(settings, [*fixed, *point], file) for point in itertools.product(*axes)]
+
+
 def override_evaluation(settings: Mapping[str, Any], overrides: list[str], file: Path | None = None) -> Config:
     """The stored settings of a run with overrides of what may differ when it is measured again: eval, sampler, device.
 
@@ -165,7 +173,8 @@ def override_evaluation(settings: Mapping[str, Any], overrides: list[str], file:
             raise InputError(
                 f"{override.input_line}: a trained run can be measured under other {', '.join(free)} only."
             )
-    _check_named(settings["eval"], {override.key_or_group for override in parsed})
+    named = {override.key_or_group for override in parsed}
+    _check_named(settings["eval"], named)
     wanted: Any = OmegaConf.to_container(_compose(overrides))
     merged = copy.deepcopy(dict(settings))
     for override in sorted(parsed, key=lambda override: "." in override.key_or_group):  # a group before its keys
@@ -174,6 +183,8 @@ def override_evaluation(settings: Mapping[str, Any], overrides: list[str], file:
             merged[group][key] = wanted[group][key]
         else:
             merged[group] = wanted[group]
+    if merged["eval"]["weights"] != "posthoc" and "eval.ema_sigma" not in named:
+        merged["eval"].pop("ema_sigma", None)  # of the weights that the run's own rows are of
     return Config.from_stored(merged)
 
 

@@ -70,12 +70,20 @@ class ImageData(DataConfig):
 
     size: int = option(low=2, high=1024)  # pixels a side
     channels: int = option(choices=(1, 3))
+    classes: tuple[int, ...] | None = option(
+        low=0, high=10**7, most=10**5, default=None
+    )  # labels whose images are taken
     augment: str | None = option(choices=("flip",), default=None)  # flip: training sees mirrored images too
     deduplicate: str | None = option(choices=("exact", "near"), default=None)  # copies that are taken out first
     center: str = option(choices=("mean", HALF), default="mean")  # of model space: mean training pixel, or 1/2
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.classes is not None and (not self.classes or list(self.classes) != sorted(set(self.classes))):
+            raise InputError(
+                f"data.classes={shown(list(self.classes))} are no labels in ascending order, each once: write them as "
+                "data.classes=[5,6,7]."
+            )
         if self.center == HALF and self.scale not in (AUTO, HALF_SCALE):
             raise InputError(
                 f"data.scale={self.scale:g} does not fit data.center={HALF}, which makes model space [-1, 1]: use "
@@ -222,12 +230,18 @@ class MixtureData(DataConfig):
     """Two Gaussians, half of the points from each: the one set whose score is known exactly."""
 
     name: ClassVar[str] = "mixture"
+    label_count: ClassVar[int | None] = 2
     dim: int = option(low=1, high=10**6)  # dimension d
     mu: float = option(above=0, high=1e6)  # the two means are +mu and -mu in every coordinate
     sigma: float = option(low=1e-6, high=1e6)  # standard deviation of each component
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.labels in (RANDOM, UNIQUE):
+            raise InputError(
+                f"data.labels={self.labels} does not apply to data=mixture, whose exact scores are those of its two "
+                "components: use true or false."
+            )
         if self.n % 2:
             raise InputError(
                 f"data.n={self.n} is odd, and the mixture draws n/2 points from each of its two components: "

@@ -16,11 +16,20 @@ MEASURES = 2
 HEARTBEAT_SECONDS = 1.0  # younger than format 1: written where it differs, and never hashed
 # group -> option younger than format 1 -> its default (its dataclass has it too), at which it is not written or hashed
 YOUNGER: dict[str, dict[str, Any]] = {
-    "data": {"augment": None, "deduplicate": None, "order": None, "center": "mean", "labels": False},
+    "data": {"classes": None, "augment": None, "deduplicate": None, "order": None, "center": "mean", "labels": False},
     "model": {"classes": None, "spectral_norm": None, "attention_gate": False},
     "diffusion": {"predict": "epsilon"},
     "optimizer": {"decay": None},
-    "train": {"loss_weight": "uniform", "min_snr_gamma": 5.0, "label_dropout": 0.0, "graph": "auto", "compile": False},
+    "train": {
+        "loss_weight": "uniform",
+        "min_snr_gamma": 5.0,
+        "label_dropout": 0.0,
+        "graph": "auto",
+        "compile": False,
+        "init": None,
+        "init_weights": "raw",
+        "lora_rank": None,
+    },
     "sampler": {"guidance": 1.0},
     "eval": {
         "f_mem_width": None,
@@ -29,6 +38,8 @@ YOUNGER: dict[str, dict[str, Any]] = {
         "background": None,
         "features": None,
         "lipschitz": 0,
+        "ema_sigma": None,
+        "kl_samples": None,
     },
     "executor": {"tflops": None},
 }
@@ -110,7 +121,7 @@ def trajectory(settings: Mapping[str, Any], batch: int) -> dict[str, Any]:
     """
     data = {name: value for name, value in settings["data"].items() if name not in PATHS}
     groups = {name: settings[name] for name in ("model", "diffusion", "optimizer", "seed")}
-    decisive = ("precision", "t", "loss_weight", "min_snr_gamma", "label_dropout", "ema", "ema_sigma")
+    decisive = ("precision", "t", "loss_weight", "min_snr_gamma", "label_dropout", "ema", "ema_sigma", "lora_rank")
     train = {name: value for name, value in settings["train"].items() if name in decisive}
     return {"data": data, **groups, "train": {**train, "batch": batch}}
 
@@ -122,10 +133,14 @@ def evaluation(settings: Mapping[str, Any], measures: int = MEASURES) -> dict[st
     return {"eval": chosen, "sampler": settings["sampler"], **version}
 
 
-def run_id(trajectory: Mapping[str, Any], data_sha256: str) -> str:
-    """Readable key and short hash: `digits-n64-w16-s0-1a2b3c4d`. The data count by content, not by path."""
+def run_id(trajectory: Mapping[str, Any], data_sha256: str, init_sha256: str | None = None) -> str:
+    """Readable key and short hash: `digits-n64-w16-s0-1a2b3c4d`.
+
+    The data, and the weights that a run goes on from, count by content, not by path.
+    """
     data, width, seed = trajectory["data"], trajectory["model"]["width"], trajectory["seed"]
-    return f"{data['name']}-n{data['n']}-w{width}-s{seed}-{short_hash({**trajectory, 'data_sha256': data_sha256})}"
+    content = {"data_sha256": data_sha256} | ({} if init_sha256 is None else {"init_sha256": init_sha256})
+    return f"{data['name']}-n{data['n']}-w{width}-s{seed}-{short_hash({**trajectory, **content})}"
 
 
 def short_hash(value: object) -> str:

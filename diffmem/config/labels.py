@@ -12,13 +12,13 @@ diffusion models", arXiv 2310.02664 (random and unique labels).
 from dataclasses import replace
 
 from diffmem.config.data import RANDOM, UNIQUE, DataConfig
-from diffmem.config.model import AUTO, Model, UNetModel
+from diffmem.config.model import AUTO, LabelledConfig, Model
 from diffmem.errors import InputError
 
 
 def counted(model: Model, data: DataConfig) -> Model:
     """`model` with the number that model.classes=auto stands for. Raises InputError where that is not known."""
-    if not isinstance(model, UNetModel) or model.classes != AUTO:
+    if not isinstance(model, LabelledConfig) or model.classes != AUTO:
         return model
     if data.labels is False:
         return replace(model, classes=None)
@@ -36,8 +36,8 @@ def check(data: DataConfig, model: Model, dropout: float, guidance: float) -> No
     if data.labels is False:
         _check_unused(model, dropout, guidance)
         return
-    if not isinstance(model, UNetModel) or model.classes is None:
-        fix = "leave model.classes=null out" if isinstance(model, UNetModel) else "use model=unet or unet_tiny"
+    if not isinstance(model, LabelledConfig) or model.classes is None:
+        fix = "leave model.classes=null out" if isinstance(model, LabelledConfig) else "use model=unet or unet_tiny"
         raise InputError(
             f"data.labels={_word(data.labels)} needs a network that takes labels, and model={model.name} takes none: "
             f"{fix}, or data.labels=false."
@@ -56,7 +56,7 @@ def check(data: DataConfig, model: Model, dropout: float, guidance: float) -> No
 
 def _check_unused(model: Model, dropout: float, guidance: float) -> None:
     """Raise InputError for an option of labels where there are none."""
-    if isinstance(model, UNetModel) and isinstance(model.classes, int):
+    if isinstance(model, LabelledConfig) and isinstance(model.classes, int):
         raise InputError(
             f"model.classes={model.classes} makes a network that takes labels, and data.labels=false gives it none: "
             f"set data.labels=true, {RANDOM} or {UNIQUE}, or leave model.classes out."

@@ -38,6 +38,24 @@ class ModelConfig(Variant, ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelledConfig(ModelConfig, ABC):
+    """A network that, with `classes` labels, is told one with each image, or that there is none."""
+
+    classes: int | str | None = option(low=1, high=10**7, default=None)  # auto: as many as data.labels has
+
+    def __post_init__(self) -> None:
+        if isinstance(self.classes, str) and self.classes != AUTO:
+            raise InputError(
+                f"model.classes='{shown(self.classes)}' is neither a number of labels, nor {AUTO}, nor null."
+            )
+
+    @property
+    def embeddings(self) -> int | None:
+        """Rows of the label embedding: one a label, and the last for none; None of a network without labels."""
+        return self.classes + 1 if isinstance(self.classes, int) else None
+
+
+@dataclass(frozen=True, kw_only=True)
 class UNetConfig(ModelConfig):
     """Size of a U-Net. Level l has `width * multipliers[l]` channels."""
 
@@ -102,32 +120,20 @@ class UNetConfig(ModelConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UNetModel(UNetConfig):
-    """diffusers' U-Net: one head width for all levels, the deepest level's channels over `heads`.
-
-    With `classes` labels it is told one with each image, or that there is none.
-    """
+class UNetModel(UNetConfig, LabelledConfig):
+    """diffusers' U-Net: one head width for all levels, the deepest level's channels over `heads`."""
 
     name: ClassVar[str] = "unet"
-    classes: int | str | None = option(low=1, high=10**7, default=None)  # auto: as many as data.labels has
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.classes, str) and self.classes != AUTO:
-            raise InputError(
-                f"model.classes='{shown(self.classes)}' is neither a number of labels, nor {AUTO}, nor null."
-            )
+        UNetConfig.__post_init__(self)
+        LabelledConfig.__post_init__(self)
         for level, channels in self.attended().items():
             if channels % self.head_width:
                 raise InputError(
                     f"model.heads={self.heads} makes heads of {self.head_width} channels, which do not divide the "
                     f"{channels} channels of level {level}, named in model.attention: use more heads."
                 )
-
-    @property
-    def embeddings(self) -> int | None:
-        """Rows of the label embedding: one a label, and the last for none; None of a network without labels."""
-        return self.classes + 1 if isinstance(self.classes, int) else None
 
     def least_weights(self, d: int) -> int:
         return super().least_weights(d) + 4 * self.width * (self.embeddings or 0)
@@ -161,14 +167,14 @@ class UNetReferenceModel(UNetConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResMLPModel(ModelConfig):
+class ResMLPModel(LabelledConfig):
     """The study's residual MLP, for points."""
 
     name: ClassVar[str] = "resmlp"
     flat: ClassVar[bool] = True
 
     def least_weights(self, d: int) -> int:
-        return 2 * self.blocks * self.width**2 + 2 * d * self.width
+        return 2 * self.blocks * self.width**2 + (2 * d + (self.embeddings or 0)) * self.width
 
     def least_activations(self, d: int) -> int:
         return 2 * self.blocks * self.width

@@ -14,12 +14,12 @@ from typing import Any, ClassVar, Self
 
 from diffmem.arguments import LARGEST, shown
 from diffmem.config import identity, labels
-from diffmem.config.data import Data
+from diffmem.config.data import Data, MixtureData
 from diffmem.config.decay import decay_of
-from diffmem.config.diffusion import Diffusion, Sampler
+from diffmem.config.diffusion import Diffusion, PreservingDiffusion, Sampler
 from diffmem.config.executor import Executor
 from diffmem.config.grid import GridConfig
-from diffmem.config.model import MODELS, Model, UNetConfig, UNetModel
+from diffmem.config.model import MODELS, LabelledConfig, Model, UNetConfig
 from diffmem.config.options import Variant, build, option, to_mapping, without_foreign
 from diffmem.definitions import null_rate
 from diffmem.errors import InputError
@@ -78,11 +78,16 @@ class TrainConfig:
     batch: int | str = option(low=1, high=10**8)
     precision: str = option(choices=("fp32", "tf32", "bf16"))  # of training; evaluation is in fp32
     t: int | None = option(low=1, high=100_000)  # one fixed diffusion time; null draws t uniformly on 1..T-1
-    ema: float | str | None = option(above=0, high=0.999999)  # averaged weights: a decay per step, or power
+    ema: float | str | None = option(above=0, high=0.999999)  # averaged weights: a decay per step, power or posthoc
     ema_sigma: float | None = option(above=0, high=0.2886)  # width / step of ema=power; 12**-0.5 weighs all alike
     loss_weight: str = option(choices=("uniform", "min_snr"), default="uniform")  # of diffusion times
     min_snr_gamma: float = option(above=0, high=1e6, default=MIN_SNR_GAMMA)  # largest weight of x_0's error
     label_dropout: float = option(low=0, high=0.99, default=0.0)  # share of labels that are left out
+    init: str | None = option(path=True, default=None)  # RUN@STEP or a diffusers folder to go on from; null: the seed
+    init_weights: str = option(choices=("raw", "ema"), default="raw")  # those of the checkpoint RUN@STEP
+    lora_rank: int | None = option(
+        low=1, high=4096, default=None
+    )  # of the adapters that are trained; null: all weights
     channels_last: bool
     graph: str = option(choices=("auto", "off"), default="auto")  # replay the step as a CUDA graph, where there is CUDA
     compile: bool = False  # the network, by torch.compile
@@ -91,10 +96,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if isinstance(self.batch, str) and self.batch != "full":
             raise InputError(f"train.batch='{shown(self.batch)}' is neither a number of images >= 1 nor the word full.")
-        if isinstance(self.ema, str) and self.ema != "power":
+        if isinstance(self.ema, str) and self.ema not in ("power", "posthoc"):
             raise InputError(
-                f"train.ema='{shown(self.ema)}' is neither a decay per step, such as 0.999, nor the word power: "
-                "use one of them, or null."
+                f"train.ema='{shown(self.ema)}' is neither a decay per step, such as 0.999, nor the word power or "
+                "posthoc: use one of them, or null."
             )
         if self.ema == "power" and self.ema_sigma is None:
             raise InputError("train.ema=power needs the width of its average: set train.ema_sigma, such as 0.1.")
@@ -102,6 +107,18 @@ class TrainConfig:
             raise InputError(
                 f"train.min_snr_gamma={self.min_snr_gamma} does nothing with train.loss_weight={self.loss_weight}: "
                 "leave it out, or set train.loss_weight=min_snr."
+            )
+        self._check_start()
+
+    def _check_start(self) -> None:
+        """Raise InputError for options of a network to go on from that do not go together."""
+        if self.init is None and (self.lora_rank is not None or self.init_weights != "raw"):
+            option = "init_weights=ema" if self.lora_rank is None else f"lora_rank={self.lora_rank}"
+            raise InputError(f"train.{option} needs a network to go on from: set train.init=RUN@STEP, or leave it out.")
+        if self.lora_rank is not None and self.ema == "posthoc":
+            raise InputError(
+                "train.ema=posthoc rebuilds averages of weights, and train.lora_rank trains factors of them: use "
+                "train.ema=power, or leave train.lora_rank=null."
             )
 
     @property
@@ -135,8 +152,12 @@ class EvalConfig:
     loss_draws: int = option(
         low=2, high=10**8, default=1024
     )  # images times noises behind one loss, each image at least once
+    kl_samples: int | None = option(
+        low=2, high=10**7, default=None
+    )  # held-out points of the mixture behind KL(true density || model's); null measures none
     keep_samples: int = option(low=0, high=10**7)  # generated images written to disk
-    weights: str = option(choices=("raw", "ema"))
+    weights: str = option(choices=("raw", "ema", "posthoc"))
+    ema_sigma: float | None = option(above=0, high=0.2886, default=None)  # width / step of weights=posthoc
     t: tuple[int, ...] = option(low=0, high=100_000, most=100)  # diffusion times of the losses
     k: float | str = option(above=0, high=1)  # a sample is memorized when d1/d2 < k; null:RATE calibrates k
     quality: str | tuple[str, ...] = option(most=100)  # measures of quality
@@ -153,6 +174,13 @@ class EvalConfig:
             null_rate(self.k)
         except InputError as error:
             raise InputError(f"eval.{error}") from error
+        if (self.ema_sigma is None) == (self.weights == "posthoc"):
+            raise InputError(
+                "eval.weights=posthoc needs the width of its average: set eval.ema_sigma, such as 0.1."
+                if self.ema_sigma is None
+                else f"eval.ema_sigma={self.ema_sigma:g} is the width of eval.weights=posthoc, and eval.weights="
+                f"{self.weights} has none: leave it out, or set eval.weights=posthoc."
+            )
         if self.quality_samples is not None and self.quality_samples > self.samples:
             raise InputError(
                 f"eval.quality_samples={self.quality_samples} is more than eval.samples={self.samples}, which are all "
@@ -203,9 +231,19 @@ class Config:
                 if value is not None and value > last:
                     raise InputError(f"{name}={value} is past the last diffusion time {last} (diffusion.T - 1).")
         self.sampler.check(self.diffusion)
-        if self.eval.weights == "ema" and self.train.ema is None:
+        if self.train.init is not None and self.model.spectral_norm is not None:
+            raise InputError(
+                f"model.spectral_norm={self.model.spectral_norm} would scale the layers of "
+                f"train.init={self.train.init}, so that it is another network from step 0 on: leave one of them null."
+            )
+        if self.eval.weights == "posthoc" and self.train.ema != "posthoc":
+            raise InputError("eval.weights=posthoc needs the averages that train.ema=posthoc stores: train with it.")
+        if self.eval.weights == "ema" and self.train.ema in (None, "posthoc"):
             raise InputError(
                 "eval.weights=ema needs averaged weights: set train.ema=power, or a decay such as train.ema=0.999."
+                if self.train.ema is None
+                else "eval.weights=ema is of one average, and train.ema=posthoc stores two: use eval.weights=posthoc "
+                "eval.ema_sigma=0.1."
             )
         if self.stop.f_mem is not None and self.train.t is not None:
             raise InputError(
@@ -213,6 +251,26 @@ class Config:
                 "cannot sample: leave stop.f_mem=null."
             )
         labels.check(self.data, self.model, self.train.label_dropout, self.sampler.guidance)
+        if self.eval.kl_samples is not None:
+            self._check_density(self.eval.kl_samples)
+
+    def _check_density(self, points: int) -> None:
+        """Raise InputError where the model has no density, or the data have none to compare it with."""
+        if not isinstance(self.data, MixtureData):
+            why = f"needs data whose density is known, which data={self.data.name} is not: use data=mixture"
+        elif self.train.t is not None:
+            why = f"needs a model of all diffusion times, and train.t={self.train.t} fixes one: train with train.t=null"
+        elif not isinstance(self.diffusion, PreservingDiffusion) or self.diffusion.predict != "epsilon":
+            why = (
+                "needs a network that predicts epsilon on a variance-preserving path, asked between its times: use one"
+            )
+        elif self.sampler.guidance not in (0, 1):
+            why = (
+                f"needs a true density, and that of sampler.guidance={self.sampler.guidance:g} is not known: use 0 or 1"
+            )
+        else:
+            return
+        raise InputError(f"eval.kl_samples={points} {why}, or leave eval.kl_samples=null.")
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
@@ -243,7 +301,7 @@ class Config:
     @property
     def classes(self) -> int | None:
         """Labels that the network knows; None where it takes none."""
-        classes = self.model.classes if isinstance(self.model, UNetModel) else None
+        classes = self.model.classes if isinstance(self.model, LabelledConfig) else None
         return classes if isinstance(classes, int) else None
 
     @property
@@ -263,9 +321,9 @@ class Config:
         """What decides a row of metrics, given a checkpoint."""
         return identity.evaluation(self.to_mapping())
 
-    def run_id(self, data_sha256: str) -> str:
-        """The name of the run's directory."""
-        return identity.run_id(self.trajectory(), data_sha256)
+    def run_id(self, data_sha256: str, init_sha256: str | None = None) -> str:
+        """The name of the run's directory, on data and from weights of these checksums."""
+        return identity.run_id(self.trajectory(), data_sha256, init_sha256)
 
     def eval_id(self) -> str:
         return identity.short_hash(self.evaluation())

@@ -10,7 +10,7 @@ from diffmem.config.identity import short_hash, stored
 from diffmem.config.options import option, to_mapping
 from diffmem.errors import InputError
 
-LARGEST_P = 4000  # features of a simulated draw: more take minutes
+LARGEST_P = 6400  # features of a simulated draw, which take minutes: the study's own number
 LARGEST_GIB = 8  # of memory for a simulated draw
 ARRAYS = {"gaussian": (6, 3), "sampled": (7, 2)}  # [p, p] and [p, n] numbers that a draw holds at once
 
@@ -33,6 +33,10 @@ class TheoryConfig:
     psi_p_per_n: float = option(low=0.01, high=1e3)  # timescales: psi_p = psi_p_per_n psi_n
     n: tuple[int, ...] = option(low=2, high=10**8, most=100)  # predict: training points
     points: int = option(low=10, high=1000)  # training times of a curve
+    family: str | None = option(path=True, default=None)  # overlay: folder of the runs
+    at: int | None = option(
+        low=0, high=100_000, default=None
+    )  # overlay: diffusion time of the losses; null: the middle
     d: int | None = option(low=2, high=10**6, default=None)  # of a simulated draw; null: as large as takes seconds
     draws: int = option(low=0, high=100)  # simulated draws; 0 draws none
     features: str = option(choices=("gaussian", "sampled"))
@@ -55,8 +59,11 @@ class TheoryConfig:
 
     def folder(self, figure: str) -> str:
         """Where `figure` goes: other settings never overwrite it."""
-        of_data = figure == "predict" or self.covariance == "data"
+        of_data = figure in ("predict", "overlay") or self.covariance == "data"
         settings = {name: value for name, value in self.to_mapping().items() if name != "out"}
+        for name in ("family", "at"):  # younger than the names of folders
+            if settings[name] is None:
+                del settings[name]
         name = f"{figure}-{self.data.name if of_data else self.covariance}-{short_hash(settings)}"
         return self.out or f"runs/theory/{name}"
 

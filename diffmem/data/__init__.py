@@ -43,6 +43,7 @@ from diffmem.data import (
     orl_faces,
     patches,
 )
+from diffmem.data.classes import of_classes
 from diffmem.data.copies import without_copies
 from diffmem.data.dataset import Dataset, Split, check_same_data, outside_test, split
 from diffmem.errors import InputError, reading
@@ -111,6 +112,8 @@ def trained_on(cfg: DataConfig, sha256: str | None, run: Path, *, named: bool = 
 @lru_cache(maxsize=4)
 def _load(cfg: DataConfig) -> Dataset:
     dataset = LOADERS[type(cfg)](cfg)
+    if isinstance(cfg, ImageData) and cfg.classes is not None:
+        dataset = of_classes(dataset, cfg.classes)
     if isinstance(cfg, ImageData) and cfg.deduplicate is not None:
         return without_copies(dataset, cfg.deduplicate, mirrored=cfg.flips)
     return dataset

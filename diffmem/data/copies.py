@@ -21,9 +21,8 @@ import torch
 from torch import Tensor
 
 from diffmem.data.cache import prepared
-from diffmem.data.dataset import Dataset, Removed, taken
+from diffmem.data.dataset import Dataset, Removed, kept_only
 from diffmem.definitions import K
-from diffmem.errors import InputError
 from diffmem.rng import permutation
 
 NEAR = K
@@ -56,13 +55,7 @@ def without_copies(dataset: Dataset, how: str, *, mirrored: bool = False) -> Dat
     if not removed.pairs:
         return replace(dataset, removed=removed)
     kept = np.flatnonzero(found.copy_of == np.arange(dataset.count))
-    test_count = int((kept >= dataset.count - dataset.test_count).sum())
-    if test_count < 2 or len(kept) - test_count < 2:
-        raise InputError(
-            f"data.deduplicate={how} leaves {len(kept) - test_count} images of {dataset.name} to train on and "
-            f"{test_count} to test on: both need two, so look at the images with `diffmem data`."
-        )
-    return replace(taken(dataset, kept), test_count=test_count, removed=removed)
+    return replace(kept_only(dataset, kept, f"data.deduplicate={how}"), removed=removed)
 
 
 def exact(dataset: Dataset, *, mirrored: bool = False) -> Copies:

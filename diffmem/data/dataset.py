@@ -148,6 +148,20 @@ def taken(dataset: Dataset, places: np.ndarray) -> Dataset:
     return replace(dataset, stored=stored, labels=labels, sha256=content_sha256(stored))
 
 
+def kept_only(dataset: Dataset, kept: np.ndarray, option: str) -> Dataset:
+    """The images at `kept`, ascending, each in the split that it lies in.
+
+    Raises InputError where fewer than two of them are left to train on or to test on, for which `option` is the reason.
+    """
+    test_count = int((kept >= dataset.count - dataset.test_count).sum())
+    if test_count < 2 or len(kept) - test_count < 2:
+        raise InputError(
+            f"{option} leaves {len(kept) - test_count} images of {dataset.name} to train on and {test_count} to test "
+            "on: both need two, so look at the images with `diffmem data`."
+        )
+    return replace(taken(dataset, kept), test_count=test_count)
+
+
 def shuffled(dataset: Dataset) -> Dataset:
     """`dataset` in another order, which is always the same."""
     return taken(dataset, permutation(dataset.count, "data order", dataset.name))

@@ -6,6 +6,7 @@ x_t = sqrt(ᾱ) x_0 + sqrt(1 - ᾱ) ε keeps it a mixture, with m = sqrt(ᾱ) μ
     p(x) = 1/2 N(x; +m·1, v I) + 1/2 N(x; -m·1, v I)
     ∇ log p(x) = (m tanh(m Σ_i x_i / v) · 1 - x) / v
 
+Of one component, whose label is c = 0 (+) or 1 (-), the density is its Gaussian and the score ((1 - 2c) m · 1 - x) / v.
 ᾱ = 1 is the data distribution itself. For data times `data.scale`, give scale·μ and scale·σ.
 """
 
@@ -48,18 +49,27 @@ def draw(count: int, dim: int, mu: float, sigma: float) -> np.ndarray:
     return noise * np.float32(sigma) + signs[:, None] * np.float32(mu)
 
 
-def log_density(x: Tensor, alpha_bar: float | Tensor, mu: float, sigma: float) -> Tensor:
-    """log p(x) of the diffused mixture at points x [B, d]: [B], in nats. `alpha_bar` is one number, or one a point."""
+def log_density(x: Tensor, alpha_bar: float | Tensor, mu: float, sigma: float, labels: Tensor | None = None) -> Tensor:
+    """log p(x) of the diffused mixture, or of the components `labels` [B], at points x [B, d]: [B], in nats.
+
+    `alpha_bar` is one number, or one a point.
+    """
     m, v = _diffused(x, alpha_bar, mu, sigma)
     plus, minus = (-((x - sign * m) ** 2).sum(dim=1) / (2 * v[:, 0]) for sign in (1, -1))
     normalizer = x.shape[1] / 2 * torch.log(2 * math.pi * v[:, 0])
-    return torch.logaddexp(plus, minus) - math.log(2) - normalizer
+    if labels is None:
+        return torch.logaddexp(plus, minus) - math.log(2) - normalizer
+    return torch.where(labels == 0, plus, minus) - normalizer
 
 
-def score(x: Tensor, alpha_bar: float | Tensor, mu: float, sigma: float) -> Tensor:
-    """∇ log p(x) of the diffused mixture at points x [B, d]: [B, d]. `alpha_bar` is one number, or one a point."""
+def score(x: Tensor, alpha_bar: float | Tensor, mu: float, sigma: float, labels: Tensor | None = None) -> Tensor:
+    """∇ log p(x) of the diffused mixture, or of the components `labels` [B], at points x [B, d]: [B, d].
+
+    `alpha_bar` is one number, or one a point.
+    """
     m, v = _diffused(x, alpha_bar, mu, sigma)
-    return (m * torch.tanh(m * x.sum(dim=1, keepdim=True) / v) - x) / v
+    sign = torch.tanh(m * x.sum(dim=1, keepdim=True) / v) if labels is None else 1 - 2 * labels[:, None]
+    return (m * sign - x) / v
 
 
 def _diffused(x: Tensor, alpha_bar: float | Tensor, mu: float, sigma: float) -> tuple[Tensor, Tensor]:

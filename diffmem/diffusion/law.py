@@ -4,7 +4,7 @@
 
 P is uniform on 1..T-1, and for EDM that of log sigma ~ N(P_mean, P_std^2) (Karras et al. 2022, Table 1; each of the T
 levels has the probability of what is nearer to it than to others). w is 1, or min-SNR: min(SNR, gamma) on the squared
-error of x_0, whatever is predicted (Hang et al. 2023, Eq. 5 to 9). With EDM w = 1 is the loss weight of Karras et al.
+error of x_0, whatever is predicted (Hang et al. 2023). With EDM w = 1 is the loss weight of Karras et al.
 
 Letters: B images in a batch, T diffusion times.
 """

@@ -9,10 +9,8 @@ step to x_0, no clipping. `ddpm` is the same with eta = 1, ancestral sampling, `
 step averaged (Karras et al. 2022, Algorithm 1), all but the last. `reference` is the study's: `calls` + 1 times evenly
 spaced from T-1 to 0, ending at index 0 without a last denoising call (Bonnaire et al. 2025).
 
-The denoiser is called as `denoiser(x, t)`, x [B, ...], t [B], and returns epsilon; where samples have labels also as
-`denoiser(x, t, labels)`, and what is stepped with is
-
-    epsilon(x, t) + guidance (epsilon(x, t, labels) - epsilon(x, t))    (Ho and Salimans 2022, Eq. 6: guidance = 1 + w)
+The denoiser is called as `denoiser(x, t)`, x [B, ...], t [B], and returns epsilon; where samples have labels what is
+stepped with is its `guided` epsilon.
 
 Noise is given or keyed by the sample's position, so samples do not depend on the tile.
 """
@@ -33,6 +31,7 @@ from diffmem.config.diffusion import (
     ReferenceSampler,
     SamplerConfig,
 )
+from diffmem.diffusion.guidance import guided
 from diffmem.diffusion.process import Denoiser, Process
 from diffmem.diffusion.scheduler import of_epsilon, spaced, trailing_times
 
@@ -58,20 +57,14 @@ def sample(
     `noise` is that of the samples from place `first` on. `labels` [M] are told to the denoiser, as much as
     `sampler.guidance` says.
     """
-    told = labels if sampler.guidance else None
 
     def epsilon(x: Tensor, t: int) -> Tensor:
         rows = torch.arange(len(x)).split(tile)
         return torch.cat([predict(x[part], torch.full((len(part),), t, device=x.device), part) for part in rows])
 
     def predict(x: Tensor, t: Tensor, rows: Tensor) -> Tensor:
-        if told is None:
-            return denoiser(x, t)
-        labelled = denoiser(x, t, told[rows].to(x.device))
-        if sampler.guidance == 1:
-            return labelled
-        plain = denoiser(x, t)
-        return plain + sampler.guidance * (labelled - plain)
+        told = None if labels is None else labels[rows].to(x.device)
+        return guided(denoiser, x, t, told, sampler.guidance)
 
     if isinstance(diffusion, PreservingDiffusion) and not isinstance(sampler, ReferenceSampler | HeunSampler):
         return _diffusers(epsilon, noise, diffusion, sampler, first)

@@ -35,6 +35,7 @@ from diffmem.store import RunDir
 from diffmem.training import machine
 from diffmem.training.plan import Plan
 from diffmem.training.session import Outcome, execute
+from diffmem.training.start import sha256 as weights_sha256
 
 ANSWER_SECONDS = 10.0  # that a cluster has to answer
 NODE_SECONDS = 120.0  # that a node has to start a first worker
@@ -105,9 +106,10 @@ def _work(planned: Plan, sent: tuple[Parcel, list[Any]] | None) -> Outcome | Exc
         if sent is not None:
             parcel, (images,) = sent
             receive(config.data, parcel.unpack(lambda: ray.get(images)))
-        if config.run_id(load(config.data).sha256) != planned.run.name:
+        if config.run_id(load(config.data).sha256, weights_sha256(config)) != planned.run.name:
             raise InputError(
-                f"data={config.data.name} is not on {socket.gethostname()} what it is where the sweep began."
+                f"data={config.data.name}, or train.init, is not on {socket.gethostname()} what it is where the sweep "
+                "began."
             )
         return execute(planned)
     except Exception as error:

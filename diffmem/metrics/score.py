@@ -12,13 +12,24 @@ Source: Bonnaire et al. 2025, arXiv 2505.17638.
 Letters: n training and N held-out images, d values in one image.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from diffmem.data import mixture
 from diffmem.diffusion.empirical import EmpiricalDenoiser
+from diffmem.diffusion.guidance import guided
 from diffmem.diffusion.process import Denoiser, Process
 from diffmem.metrics.losses import DRAWS, evaluating, noise_pairs
+
+
+class Told(NamedTuple):
+    """The components of the mixture's points, which a network is told, and how much they count."""
+
+    train: Tensor  # [n]
+    heldout: Tensor  # [N], or more
+    guidance: float
 
 
 def score_errors(
@@ -33,27 +44,29 @@ def score_errors(
     t: tuple[int, ...],
     tile: int = 512,
     draws: int = DRAWS,
+    told: Told | None = None,
 ) -> dict[str, float]:
     """Score distances at each diffusion time in `t`, as columns of a row.
 
     `train` [n, d] and `heldout` [N, d] are in model space, which is the mixture of means +-`mu` and deviation
-    `sigma` times `scale`; `draws` as of the losses. Returns for each t: `score_pop_t<t>` = E|s_theta - s_pop|,
-    `score_emp_t<t>` = E|s_theta - s_emp|, `score_gap_t<t>` = E|s_pop - s_emp|, `R_t<t>` and `R2_t<t>`.
+    `sigma` times `scale`; `draws` as of the losses. Where the network is `told` components, all three scores are guided
+    alike. Returns for each t: `score_pop_t<t>` = E|s_theta - s_pop|, `score_emp_t<t>` = E|s_theta - s_emp|,
+    `score_gap_t<t>` = E|s_pop - s_emp|, `R_t<t>` and `R2_t<t>`.
     """
-    empirical = EmpiricalDenoiser(train, process)
+    exact = _population(process, scale * mu, scale * sigma), _empirical(process, train, told)
     columns: dict[str, float] = {}
     with evaluating(model):
         for time in t:
-            alpha_bar = float(process.alpha_bar[time])
             sums, count = torch.zeros(3, dtype=torch.float64), 0
             for x0, eps in noise_pairs(process, heldout, time, tile, draws):
                 times = torch.full((len(x0),), time, device=x0.device)
                 x = process.noise(x0, eps, times)
-                learned = process.score(model(x, times).float(), times).cpu().double()
+                labels = None if told is None else told.heldout[torch.arange(count, count + len(x)) % len(heldout)]
+                guidance = 0.0 if told is None else told.guidance
+                epsilon = guided(model, x, times, None if labels is None else labels.to(x.device), guidance)
+                learned = process.score(epsilon.float(), times).cpu().double()
                 x, times = x.cpu().double(), times.cpu()
-                population = mixture.score(process.unscaled(x, times), alpha_bar, scale * mu, scale * sigma)
-                population = process.unscaled(population, times)
-                memorized = empirical.score(x, times)
+                population, memorized = (guided(score, x, times, labels, guidance) for score in exact)
                 errors = (learned - population, learned - memorized, population - memorized)
                 sums += torch.stack([torch.linalg.vector_norm(error, dim=1).sum() for error in errors])
                 count += len(x)
@@ -61,6 +74,33 @@ def score_errors(
             columns |= {f"score_pop_t{time}": pop, f"score_emp_t{time}": emp, f"score_gap_t{time}": gap}
             columns |= {f"R_t{time}": pop / gap, f"R2_t{time}": (emp - pop) / gap}
     return columns
+
+
+def _population(process: Process, mu: float, sigma: float) -> Denoiser:
+    """The score of the mixture, or of those of its components that it is called with."""
+    alpha_bar = process.alpha_bar.cpu().double()
+
+    def score(x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        return process.unscaled(mixture.score(process.unscaled(x, t), alpha_bar[t], mu, sigma, labels), t)
+
+    return score
+
+
+def _empirical(process: Process, train: Tensor, told: Told | None) -> Denoiser:
+    """The score of all training points, or of those of the components that it is called with."""
+    everyone = EmpiricalDenoiser(train, process)
+    parts = {} if told is None else {c: EmpiricalDenoiser(train[told.train == c], process) for c in (0, 1)}
+
+    def score(x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        if labels is None:
+            return everyone.score(x, t)
+        found = torch.empty_like(x)
+        for component, denoiser in parts.items():
+            chosen = labels == component
+            found[chosen] = denoiser.score(x[chosen], t[chosen])
+        return found
+
+    return score
 
 
 def empirical_score_distance(

@@ -5,7 +5,7 @@ Bonnaire et al. 2025 (arXiv 2505.17638): x [B, d] -> Linear(d, W), `blocks` time
     h = LayerNorm(h + L2 GELU(L1 (h + e_t))),
 
 then Linear(W, d). The time embedding e_t interleaves cosines and sines of t at frequencies 10000^(-2j / W) and enters
-every block.
+every block; so does an embedding of the label, where the network is told one.
 """
 
 import torch
@@ -33,7 +33,7 @@ class ResMLP(nn.Module):
     """The residual MLP.
 
     Args:
-        cfg: `width` and `blocks`.
+        cfg: `width`, `blocks` and `classes`, the labels that it knows; one row of their embedding stands for none.
         shape: (d,) of one point.
     """
 
@@ -43,10 +43,16 @@ class ResMLP(nn.Module):
         self.first = nn.Linear(shape[0], cfg.width)
         self.blocks = nn.ModuleList(Block(cfg.width) for _ in range(cfg.blocks))
         self.last = nn.Linear(cfg.width, shape[0])
+        self.labels = None if cfg.embeddings is None else nn.Embedding(cfg.embeddings, cfg.width)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """epsilon [B, d] of x [B, d] at diffusion times t, int64 [B]."""
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """epsilon [B, d] of x [B, d] at diffusion times t [B], which need not be whole, told `labels` [B] or none."""
         embedding = interleaved_sinusoid(t, self.width)
+        if self.labels is not None:
+            none = self.labels.num_embeddings - 1
+            embedding = embedding + self.labels(
+                torch.full_like(t, none, dtype=torch.int64) if labels is None else labels
+            )
         h = self.first(x)
         for block in self.blocks:
             h = block(h, embedding)

@@ -17,6 +17,7 @@ from diffmem.config.settings import Config
 from diffmem.data import load
 from diffmem.data.dataset import TEST_COUNT
 from diffmem.errors import InputError
+from diffmem.metrics import likelihood
 from diffmem.store import RunDir
 from diffmem.training import flops, machine
 from diffmem.training.beside import Beside, BesideCost, draws
@@ -105,12 +106,14 @@ def wall_seconds(runs: Sequence[float], workers: int) -> float:
 
 
 def evaluation_calls(config: Config) -> tuple[int, int]:
-    """Images that go through the network for one row: to be sampled, and for the losses (and scores)."""
+    """Images that go through the network for one row: to be sampled, and for the losses (scores, and the density)."""
     shown, times = config.eval.test_images, len(config.eval.t) if config.can_sample else 1
     least = config.eval.loss_draws
-    test = draws(shown, least) * (2 if isinstance(config.data, MixtureData) else 1)
+    guided = config.sampler.passes // config.sampler.calls
+    test = draws(shown, least) * (1 + guided if isinstance(config.data, MixtureData) else 1)
     sampled = config.eval.samples * config.sampler.passes if config.can_sample else 0
-    return sampled, times * (test + draws(min(shown, config.data.n), least))
+    density = (config.eval.kl_samples or 0) * likelihood.CALLS * (1 + config.data.d)  # one derivative a dimension
+    return sampled, times * (test + draws(min(shown, config.data.n), least)) + density
 
 
 def _cost(planned: Plan, remains: Left, speed: Speed, beside_cost: BesideCost) -> RunCost:

@@ -82,15 +82,15 @@ def _sampled(
     activation: Activation, c: Constants, w: Array, x: Array, sigma_t: Array, rng: np.random.Generator
 ) -> tuple[Array, Array, Array, Array]:
     length = np.linalg.norm(w, axis=1)
-    u, first = _averaged(activation, c, math.exp(-c.t) * w @ x.T, math.sqrt(c.delta_t) * w, ORDER)
+    u, first = averaged(activation, c, math.exp(-c.t) * w @ x.T, math.sqrt(c.delta_t) * w, ORDER)
     spread = w * np.sqrt(sigma_t)
-    u_test, first_test = _averaged(activation, c, np.zeros((len(w), 1)), spread, POPULATION_ORDER)
+    u_test, first_test = averaged(activation, c, np.zeros((len(w), 1)), spread, POPULATION_ORDER)
     scale = np.linalg.norm(spread, axis=1)
     v, v_test = first[:, None] * w / length[:, None], first_test[:, None] * math.sqrt(c.delta_t) * w / scale[:, None]
     return u, v, u_test, v_test
 
 
-def _averaged(activation: Activation, c: Constants, h: Array, spread: Array, order: int) -> tuple[Array, Array]:
+def averaged(activation: Activation, c: Constants, h: Array, spread: Array, order: int = ORDER) -> tuple[Array, Array]:
     """(1/n) Σ_ν E[z zᵀ] [p, p] and (1/n) Σ_ν c_1 [p], z = σ(h[:, ν] + spread ξ); h [p, n], spread [p, d]."""
     sigma = ACTIVATIONS[activation] if isinstance(activation, str) else activation
     (p, n), beta = h.shape, np.linalg.norm(spread, axis=1)

@@ -38,6 +38,9 @@ def check(config: Config, fit_count: int, held_out: int) -> list[str]:
             f"losses are measured on all {held_out} held-out images, fewer than eval.test_images="
             f"{config.eval.test_images}"
         )
+    points = config.eval.kl_samples
+    if points is not None and points > held_out:
+        raise InputError(f"eval.kl_samples={points} is more than the {held_out} held-out points: use at most as many.")
     if not config.can_sample:
         return notes
     count = config.eval.quality_count

@@ -7,17 +7,21 @@
 
                     and the weights before the first step nothing. The standard deviation of k under these weights is
                     `train.ema_sigma` tau: a lag proportional to training time, which changes no exponent.
+`train.ema=posthoc` two of these, of the widths POSTHOC, from which others are rebuilt (`posthoc.py`)
 
 Source: Karras et al. 2024, "Analyzing and Improving the Training Dynamics of Diffusion Models", section 3.1.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffmem.config.settings import TrainConfig
+
+POSTHOC = (0.05, 0.10)  # the widths that EDM2 stores
 
 
 @lru_cache(maxsize=4)
@@ -30,12 +34,26 @@ def exponent(sigma: float) -> float:
     return float(np.roots([1, 7, 16 - inverse, 12 - inverse]).real.max())
 
 
-def decay(config: TrainConfig, step: int) -> float:
-    """beta of the average after step `step` (from 1) under `config`, whose `ema` is not null."""
+def names(config: TrainConfig) -> tuple[str, ...]:
+    """What the averages of a run are called, in its checkpoints and resume points."""
+    if config.ema is None:
+        return ()
+    return tuple(map(stored_name, POSTHOC)) if config.ema == "posthoc" else ("ema",)
+
+
+def stored_name(sigma: float) -> str:
+    """What the average of width `sigma`, of POSTHOC, is called."""
+    return f"ema_{sigma:.3f}"
+
+
+def decays(config: TrainConfig, step: int) -> tuple[float, ...]:
+    """beta of each average of `names` after step `step` (from 1)."""
+    if config.ema is None:
+        return ()
     if isinstance(config.ema, float):
-        return config.ema
-    assert config.ema_sigma is not None
-    return float((1 - 1 / step) ** (exponent(config.ema_sigma) + 1))
+        return (config.ema,)
+    sigmas = POSTHOC if config.ema == "posthoc" else (config.ema_sigma,)
+    return tuple(float((1 - 1 / step) ** (exponent(sigma) + 1)) for sigma in sigmas if sigma is not None)
 
 
 @torch.no_grad()
@@ -47,3 +65,16 @@ def update(average: list[Tensor], weights: list[Tensor], share: Tensor) -> None:
         torch._foreach_add_(average, moves)
     else:
         torch._foreach_lerp_(average, weights, [share] * len(average))
+
+
+class Averages:
+    """The averages of the weights of `model`, by name, and the weights that each is of."""
+
+    def __init__(self, model: nn.Module, averages: Mapping[str, Mapping[str, Tensor]]) -> None:
+        weights: dict[str, Tensor] = dict(model.named_parameters())
+        self._pairs = [(list(one.values()), [weights[name] for name in one]) for one in averages.values()]
+
+    def update(self, shares: Sequence[Tensor]) -> None:
+        """Move each average towards the weights by its share []."""
+        for (averaged, weights), share in zip(self._pairs, shares, strict=True):
+            update(averaged, weights, share)

@@ -10,7 +10,7 @@ import torch
 
 from diffmem import memory
 from diffmem.config.settings import AdamOptimizer, Config
-from diffmem.training import machine
+from diffmem.training import average, machine
 
 FLOAT = 4  # bytes
 
@@ -36,7 +36,9 @@ def in_training(config: Config) -> dict[str, float]:
     """The bytes that lie on the device in every training step, by option."""
     data, model, d = config.data, config.model, config.data.d
     states = 4 if isinstance(config.optimizer, AdamOptimizer) else 3  # weights, gradients, moments
-    states += bool(config.train.ema)
+    states += len(average.names(config.train))
+    if config.train.lora_rank is not None:
+        states = 1
     return {
         f"data.n={data.n}": FLOAT * d * float(data.n),
         f"model.width={model.width}": FLOAT * states * float(model.least_weights(d)),

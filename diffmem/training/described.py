@@ -9,6 +9,7 @@ from diffmem.data import Dataset, split
 from diffmem.data.dataset import check_same_data
 from diffmem.data.labels import check_same_labels, recorded
 from diffmem.store import FORMAT
+from diffmem.training import start
 from diffmem.training.plan import Plan
 from diffmem.training.rows import eval_dir, set_aside
 
@@ -31,7 +32,8 @@ def write_settings(planned: Plan, dataset: Dataset) -> None:
             about["scale"] = split(dataset, config.data).scale
         measures = 1 if run.primary.has_rows else MEASURES  # rows that nothing speaks for are made again
         segments = run.read_meta().get("segments", [])
-        run.write_meta({"format": FORMAT, "measures": measures, "data": about, "segments": segments})
+        begun = {} if config.train.init is None else {"init": {"sha256": start.sha256(config)}}
+        run.write_meta({"format": FORMAT, "measures": measures, "data": about, **begun, "segments": segments})
     check_same_data(dataset, run.data_sha256, run.path)
     check_same_labels(dataset, config.data, run.read_meta()["data"], run.path)
     folder = eval_dir(run, config)

@@ -22,7 +22,7 @@ from diffmem.diffusion import traced
 from diffmem.diffusion.process import Denoiser, Process
 from diffmem.diffusion.sampler import initial_noise, sample
 from diffmem.diffusion.target import Target
-from diffmem.metrics import bias, bookends, calibration, memorization, score
+from diffmem.metrics import bias, bookends, calibration, likelihood, memorization, score
 from diffmem.metrics.classes import Classes
 from diffmem.metrics.features import extractors
 from diffmem.metrics.features.memorized import InFeatures
@@ -238,7 +238,12 @@ class Evaluator:
         return columns
 
     def _scores(self, denoiser: Denoiser, times: tuple[int, ...], data: MixtureData) -> dict[str, float]:
-        return score.score_errors(
+        """How far the scores are from the exact ones, and the density where it is asked for."""
+        guidance, labels, told = self.config.sampler.guidance, None, None
+        if self.labels is not None:
+            told = score.Told(self.labels.train, self.labels.test, guidance)
+            labels = self.labels.test if guidance else None
+        columns = score.score_errors(
             denoiser,
             self.process,
             self.split.train.to(self.device),
@@ -249,4 +254,16 @@ class Evaluator:
             t=times,
             tile=self.config.eval.tile,
             draws=self.config.eval.loss_draws,
+            told=told,
         )
+        count = self.config.eval.kl_samples
+        if count is not None:
+            columns |= likelihood.mixture_divergence(
+                denoiser,
+                self.process,
+                self.split.test[:count].to(self.device),
+                mu=self.split.scale * data.mu,
+                sigma=self.split.scale * data.sigma,
+                labels=None if labels is None else labels[:count],
+            )
+        return columns

@@ -12,7 +12,7 @@ import torch
 from diffmem.config.settings import Config
 from diffmem.diffusion.process import Process
 from diffmem.diffusion.sampler import initial_noise, sample
-from diffmem.training import machine
+from diffmem.training import average, machine
 from diffmem.training.budget import FLOAT
 from diffmem.training.initial import initial_state
 from diffmem.training.kernels import choose
@@ -26,7 +26,7 @@ PROCESS = 2**30  # bytes for CUDA's context and kernels in each process, which t
 def shape(config: Config) -> Hashable:
     """What `measure` depends on: runs of one shape differ in data, seed and length alone."""
     training = (config.optimizer.name, config.batch, config.train.precision, config.train.channels_last)
-    switches = (config.train.graph, config.train.compile, bool(config.train.ema), config.train.t)
+    switches = (config.train.graph, config.train.compile, len(average.names(config.train)), config.train.t)
     return (config.model, config.data.shape, *training, *switches, _tile(config))
 
 

@@ -39,6 +39,8 @@ def obstacle(config: Config) -> str | None:
         return "train.channels_last=true" if train.channels_last else "train.compile=true"
     if train.gamma is not None:
         return f"train.loss_weight={train.loss_weight}"
+    if train.lora_rank is not None:
+        return f"train.lora_rank={train.lora_rank}"
     if config.eval.background is not None:
         return f"eval.background={config.eval.background}"
     if config.data.labels is not False:
@@ -60,20 +62,18 @@ class Member:
     def __init__(self, state: State, inputs: Inputs, config: Config) -> None:
         self.state, self.inputs, self.config = state, inputs, config
         rate.follow(state.optimizer, inputs.rate, config)
-        named: dict[str, Tensor] = dict(state.model.named_parameters())
-        self._average = list(state.ema.values()), [named[name] for name in state.ema]
+        self._averages = average.Averages(state.model, state.averages)
 
     def __call__(self, step: int) -> None:
         """The pack has done it."""
 
     def update(self) -> None:
-        """Move the weights by their gradients, and the average."""
+        """Move the weights by their gradients, and the averages."""
         clip = self.config.optimizer.clip
         if clip is not None:
             nn.utils.clip_grad_norm_(self.state.model.parameters(), clip)
         self.state.optimizer.step()
-        if self.state.ema:
-            average.update(*self._average, self.inputs.share)
+        self._averages.update(self.inputs.shares)
 
 
 class Alone:

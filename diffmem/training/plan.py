@@ -17,7 +17,7 @@ from diffmem.data.labels import check_same_labels, labels_of
 from diffmem.errors import InputError, all_at_once
 from diffmem.files import check_folder
 from diffmem.store import RunDir
-from diffmem.training import asked, budget, evaluate, machine
+from diffmem.training import asked, average, budget, evaluate, lora, machine, start, weights
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,12 @@ class Plan:
 def plan(config: Config) -> Plan:
     """Check everything that can be checked before a run. Raises InputError; writes nothing."""
     device = machine.resolve_device(config.device)
+    _check_weights(config)
+    if config.train.lora_rank is not None:
+        lora.check()
     dataset = load(config.data)
     notes = _check(config, dataset, device)
-    run = RunDir(Path(config.out_folder) / config.run_id(dataset.sha256))
+    run = RunDir(Path(config.out_folder) / config.run_id(dataset.sha256, start.sha256(config)))
     check_folder(run.path, "out")
     _check_same_run(run, config)
     _check_networks(run, config)
@@ -47,6 +50,7 @@ def outline(config: Config) -> Plan:
     Raises InputError; writes nothing. It is no plan to train by.
     """
     machine.resolve_device(config.device)
+    _check_weights(config)
     asked.check(config, evaluate.REAL_IMAGES, TEST_COUNT)
     run = RunDir(Path(config.out_folder) / config.run_id("not at hand"))
     check_folder(run.path, "out")
@@ -61,7 +65,7 @@ def plan_evaluation(run: RunDir, config: Config) -> Plan:
     check_same_labels(dataset, config.data, run.read_meta()["data"], run.path)
     notes = _check(config, dataset, device)
     _check_networks(run, config)
-    return Plan(config, run, notes)
+    return Plan(config, run, (*notes, *weights.check(run, config)))
 
 
 def _check(config: Config, dataset: Dataset, device: torch.device) -> tuple[str, ...]:
@@ -114,6 +118,17 @@ def _classes_apart(dataset: Dataset) -> str:
         f"{dataset.name}: the test split, the last {dataset.test_count}, holds no class that is trained on: use "
         "data.order=shuffled"
     )
+
+
+def _check_weights(config: Config) -> None:
+    """Refuse rows, of a run that is yet to be trained, of an average that is rebuilt from all of it."""
+    if weights.are_rebuilt(config):
+        first, second = average.POSTHOC
+        raise InputError(
+            f"eval.ema_sigma={config.eval.ema_sigma:g} is rebuilt from the checkpoints of a run, which are not there "
+            f"while it trains: train with eval.ema_sigma={first} or {second}, which are stored, and use `diffmem "
+            "evaluate` then."
+        )
 
 
 def _check_networks(run: RunDir, config: Config) -> None:

@@ -1,11 +1,12 @@
 """The rows of one run under one evaluation setting: made from checkpoints, in step order, each written once whole.
 
 The rows of the settings that a run was first started with stand in the run directory itself. Where an earlier version
-of the measures made them, they are set aside under their own id before new ones take the place.
+of the measures made them, they are set aside under their own id before new ones take the place. A network that was
+trained before has a null of its own: the row of step 0.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from diffmem.definitions import THRESHOLD
 from diffmem.errors import InputError
 from diffmem.files import DamagedWarning
 from diffmem.store import EvalDir, RunDir
-from diffmem.training import snapshot
+from diffmem.training import weights
 from diffmem.training.evaluate import Evaluator
+
+OWN_NULL = {"f_mem": ("", "_count", "_total", "_low", "_high"), "p_train": ("", "_low", "_high")}
 
 
 class Rows:
@@ -57,20 +60,25 @@ class Rows:
 
     def make(self, step: int) -> dict[str, Any]:
         """Make the row of `step` from its checkpoint."""
-        path = self._run.checkpoint_path(step)
-        model = snapshot.read_checkpoint(path, self._config, self._config.eval.weights)
-        return self.add(model.to(self._device), step)
+        model = weights.read(self._run, step, self._config)
+        return self.add(model.to(self._device), step, weights.columns(self._run, step, self._config))
 
     def note(self, row: dict[str, Any]) -> None:
         """Another process has made `row` and written it."""
         self.rows = sorted([*(known for known in self.rows if known["step"] != row["step"]), row], key=_step)
 
-    def add(self, model: nn.Module, step: int) -> dict[str, Any]:
-        """Evaluate `model` as the checkpoint of `step`; write its samples, then its row, which is returned."""
+    def add(self, model: nn.Module, step: int, columns: Mapping[str, float] | None = None) -> dict[str, Any]:
+        """Evaluate `model` as the checkpoint of `step`; write its samples, then its row, which is returned.
+
+        `columns` are added to the row.
+        """
         if self._evaluator is None:
             self._evaluator = Evaluator(self._config, self._dataset, self._split, self._device)
             self._record(self._evaluator)
         measured = self._evaluator(model, step)
+        measured.row.update(columns or {})
+        if self._config.train.init is not None:
+            self._use_own_null(measured.row)
         if measured.arrays:
             self.folder.write_samples(step, safetensors.numpy.save(measured.arrays))
         newest = not self.rows or step > self.rows[-1]["step"]
@@ -80,6 +88,18 @@ class Rows:
         else:
             self.folder.write_rows(self.rows)
         return measured.row
+
+    def _use_own_null(self, row: dict[str, Any]) -> None:
+        """Of a network that was trained before: its null is what it did at step 0, before it saw these images.
+
+        That of held-out images stays in the row, as f_mem_heldout and p_train_heldout.
+        """
+        first = row if row["step"] == 0 else next((known for known in self.rows if known["step"] == 0), None)
+        first = first or self.make(0)
+        for share, parts in OWN_NULL.items():
+            for part in parts if share in row else ():
+                row[f"{share}_heldout{part}"] = row[f"{share}_null{part}"]
+                row[f"{share}_null{part}"] = first[f"{share}{part}"]
 
     def _record(self, evaluator: Evaluator) -> None:
         """In meta.json: what quality says of known generators, and by which networks it is measured."""

@@ -22,7 +22,7 @@ from diffmem.errors import InputError
 from diffmem.files import DamagedWarning
 from diffmem.lease import Lease, LeaseLost
 from diffmem.store import RunDir
-from diffmem.training import kernels, machine, snapshot
+from diffmem.training import kernels, machine, snapshot, start, weights
 from diffmem.training.background import Background
 from diffmem.training.described import write_settings
 from diffmem.training.heartbeat import Heartbeat
@@ -128,7 +128,7 @@ def fill(planned: Plan, progress: Progress = lambda step, number, count: None) -
         rows = Rows(planned.config, run, dataset, split(dataset, planned.config.data), device)
         with rows.folder.lock_rows():
             made = 0
-            for step, made, count in rows.fill(run.checkpoint_steps()):
+            for step, made, count in rows.fill(weights.steps(run, planned.config)):
                 progress(step, made, count)
             return rows.folder.metrics_path, made
 
@@ -136,8 +136,10 @@ def fill(planned: Plan, progress: Progress = lambda step, number, count: None) -
 def _check_checkpoints(planned: Plan) -> None:
     """Raise InputError where a checkpoint that has no row yet is damaged: before the rows of the others are written."""
     have = {row["step"] for row in eval_dir(planned.run, planned.config).read_rows()}
-    for step in set(planned.run.checkpoint_steps()) - have:
-        snapshot.whole(planned.run.checkpoint_path(step), planned.config.eval.weights)
+    steps = planned.run.checkpoint_steps()
+    for step in steps if weights.are_rebuilt(planned.config) else set(steps) - have:
+        for name in weights.stored(planned.config):
+            snapshot.whole(planned.run.checkpoint_path(step), name)
 
 
 def ended(config: Config, step: int, rows: Sequence[Mapping[str, Any]]) -> Outcome | None:
@@ -190,7 +192,7 @@ class _Session:
             outcome = self._cut_back(done)
             if outcome:
                 return replace(outcome, worked=filled > 0)
-            state = state or initial_state(self.config, self.device)
+            state = state or self._start()
             step = Member(state, self._inputs(), self.config) if self.packed else self._prepare(state)
             self._record_machine(step)
             if self.config.eval.background is not None:
@@ -297,8 +299,9 @@ class _Session:
             self.train_seconds[state.step] = self.measured_at - before
             self.second.ask(state.step)
             return
+        (measured,) = weights.stored(self.config)
         with self._evaluating():
-            self.rows.add(snapshot.measured(state, self.config, self.config.eval.weights), state.step)
+            self.rows.add(snapshot.plain(state, measured, self.config), state.step)
         end = time.monotonic()
         self.run.append_timing(state.step, begin - before, end - begin)
         self.measured_at = end
@@ -319,6 +322,9 @@ class _Session:
         waited = self.second.waiting if self.second and self.config.stop.f_mem is not None else set()
         self.run.write_resume(state.step, snapshot.to_bytes(state), also=waited)  # to one of them it may cut back
         self.saved_at = time.monotonic()
+
+    def _start(self) -> State:
+        return initial_state(self.config, self.device, start.weights(self.config))
 
     def _resume(self, at_most: int | None = None) -> State | None:
         point = self.run.read_resume(at_most)
@@ -348,7 +354,7 @@ class _Session:
         damaged = {step: file for step, file in damaged.items() if file}
         if not damaged:
             return
-        state = self._resume(at_most=min(damaged)) or initial_state(self.config, self.device)
+        state = self._resume(at_most=min(damaged)) or self._start()
         for step, file in damaged.items():
             message = (
                 f"{file} is damaged or gone: checkpoint {step} is made anew by training again from step {state.step}"

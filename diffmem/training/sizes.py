@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from diffmem.config.model import ModelConfig
 from diffmem.config.settings import Config, Optimizer
 from diffmem.models.io import saved_part
+from diffmem.training import average, lora
 from diffmem.training.flops import skeleton
-from diffmem.training.initial import in_training, make_optimizer
+from diffmem.training.initial import in_training, make_optimizer, trained
 
 MODEL_TEXT = 1750  # config.json, scheduler_config.json and the checksums of one saved model
 RUN_TEXT = 2600  # config.yaml, meta.json without bookends, status.json, resume.json
@@ -36,18 +37,24 @@ class Sizes:
 
 def sizes(config: Config) -> Sizes:
     """The bytes of each checkpoint, its samples, and a resume point of a run of `config`."""
-    averaged = bool(config.train.ema)
+    averages = average.names(config.train)
     samples = safetensors_bytes(_samples(config)) if config.can_sample else 0
-    weights, resume = _of_network(config.model, config.data.shape, config.optimizer, averaged)
-    return Sizes(weights * (2 if averaged else 1), samples, resume)
+    kept = (averages, config.train.lora_rank)
+    weights, resume = _of_network(config.model, config.data.shape, config.optimizer, *kept)
+    return Sizes(weights * (1 + len(averages)), samples, resume)
 
 
 @lru_cache(maxsize=1024)
-def _of_network(model: ModelConfig, shape: tuple[int, ...], optimizer: Optimizer, averaged: bool) -> tuple[int, int]:
+def _of_network(
+    model: ModelConfig, shape: tuple[int, ...], optimizer: Optimizer, averages: tuple[str, ...], rank: int | None
+) -> tuple[int, int]:
     """Bytes of one saved model, and of a resume point."""
     network = skeleton(model, shape)
     weights = safetensors_bytes(saved_part(network).state_dict(), {"format": "pt"}) + MODEL_TEXT
-    return weights, safetensors_bytes(_resume(in_training(network, model), optimizer, averaged))
+    network = in_training(network, model)
+    if rank is not None:
+        lora.inject(network, rank)
+    return weights, safetensors_bytes(_resume(network, optimizer, averages))
 
 
 def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> int:
@@ -70,14 +77,14 @@ def _samples(config: Config) -> dict[str, Tensor]:
     return arrays | {"images": torch.empty(kept, *config.data.shape, device="meta")}
 
 
-def _resume(network: nn.Module, optimizer: Optimizer, averaged: bool) -> dict[str, Tensor]:
+def _resume(network: nn.Module, optimizer: Optimizer, averages: tuple[str, ...]) -> dict[str, Tensor]:
     """What `snapshot.to_bytes` stores of a state of `network`."""
     tensors = {f"model.{name}": value for name, value in network.state_dict().items()}
     moments = _moments(optimizer)
-    for index, weight in enumerate(network.parameters()):
+    for index, weight in enumerate(trained(network)):
         tensors |= {f"optimizer.{index}.{name}": weight if like else value for name, (like, value) in moments.items()}
-    if averaged:
-        tensors |= {f"ema.{name}": weight for name, weight in network.named_parameters()}
+    for one in averages:
+        tensors |= {f"{one}.{name}": weight for name, weight in network.named_parameters() if weight.requires_grad}
     return tensors
 
 

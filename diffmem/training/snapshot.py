@@ -1,11 +1,11 @@
 """A training state on disk: as a resume point (bytes that continue the run) and as a checkpoint (a model to use).
 
 A resume point holds weights, optimizer state and averaged weights in one safetensors file; the names say which is
-which (`model.`, `optimizer.<parameter>.`, `ema.`). Its step is in its file name, its checksum in resume.json.
-A checkpoint folder holds the model (diffusers' own format where the model is diffusers'), `scheduler/`, `ema/` where
-weights are averaged, and `diffmem.json`: training mean, scale, and the checksum of every file. Where model space is
-[-1, 1] and the model is diffusers' own without labels, the folder (and its `ema/`) is one of their pipelines:
-`model_index.json`, `unet/`, `scheduler/`.
+which (`model.`, `optimizer.<parameter>.`, `ema.` or another average). Its step is in its file name, its checksum in
+resume.json. A checkpoint folder holds the model (diffusers' own format where the model is diffusers'), `scheduler/`,
+`ema/` where weights are averaged (`ema_0.050/` and `ema_0.100/` of train.ema=posthoc), and `diffmem.json`: the mean,
+scale, and the checksum of every file. Where model space is [-1, 1] and the model is diffusers' own without labels, the
+folder (and that of each average) is one of their pipelines: `model_index.json`, `unet/`, `scheduler/`.
 """
 
 import json
@@ -27,8 +27,10 @@ from diffmem.errors import InputError
 from diffmem.models import spectral
 from diffmem.models.io import load_model, save_model
 from diffmem.store import RunDir
-from diffmem.training.initial import State, initial_state
+from diffmem.training import lora
+from diffmem.training.initial import State, initial_state, network, trained
 
+RAW = "raw"  # weights that are no average
 UNET = "unet"  # folder of the network in a pipeline
 
 
@@ -37,7 +39,8 @@ def to_bytes(state: State) -> bytes:
     tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}
     for index, values in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items() if value is not None}
-    tensors |= {f"ema.{name}": value for name, value in state.ema.items()}
+    for average, weights in state.averages.items():
+        tensors |= {f"{average}.{name}": value for name, value in weights.items()}
     return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
 
 
@@ -47,7 +50,7 @@ def from_bytes(step: int, content: bytes, config: Config, device: torch.device) 
     state = initial_state(config, device)
     state.step = step
     state.model.load_state_dict(_under("model.", tensors))
-    weights = list(state.model.parameters())
+    weights = trained(state.model)
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in _under("optimizer.", tensors).items():
         index, _, moment = name.partition(".")
@@ -57,23 +60,24 @@ def from_bytes(step: int, content: bytes, config: Config, device: torch.device) 
         moments.setdefault(int(index), {})[moment] = value.detach()
     groups = state.optimizer.state_dict()["param_groups"]
     state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    for name, value in _under("ema.", tensors).items():
-        state.ema[name].copy_(value)
+    for average, averaged in state.averages.items():
+        for name, value in _under(f"{average}.", tensors).items():
+            averaged[name].copy_(value)
     return state
 
 
 def write_checkpoint(state: State, config: Config, split: Split, run: RunDir) -> None:
     """Write the checkpoint folder of the state's step in `run`, whole or not at all."""
     with run.replacing_checkpoint(state.step) as folder:
-        _write_model(measured(state, config, "raw"), config, folder)
-        if state.ema:
-            _write_model(measured(state, config, "ema"), config, folder / "ema")
+        _write_model(plain(state, RAW, config), config, folder)
+        for average in state.averages:
+            _write_model(plain(state, average, config), config, folder / average)
         written = sorted(file for file in folder.rglob("*") if file.is_file())
         note = {
             "step": state.step,
             "mean": split.mean.flatten().tolist(),
             "scale": split.scale,
-            "weights": ["raw", "ema"] if state.ema else ["raw"],
+            "weights": ["raw", *state.averages],
             "sha256": {str(file.relative_to(folder)): files.sha256(file.read_bytes()) for file in written},
         }
         (folder / "diffmem.json").write_text(json.dumps(note, indent=1) + "\n")
@@ -105,22 +109,27 @@ def whole(path: Path, weights: str) -> Path:
     damaged = damage(path)
     if damaged:
         raise InputError(f"{damaged} is damaged: start the run's training command again and it is made anew.")
-    folder = path / "ema" if weights == "ema" else path
+    folder = path if weights == RAW else path / weights
     if not folder.is_dir():
-        raise InputError(f"{path} holds no averaged weights: the run was trained with train.ema=null.")
+        raise InputError(f"{path} holds no averaged weights {weights}: the run was trained without train.ema.")
     return folder
 
 
-def measured(state: State, config: Config, weights: str) -> nn.Module:
-    """The network of `state` that is stored and measured, with its own weights (raw) or the averaged ones (ema)."""
-    if weights == "raw" and config.model.spectral_norm is None:
-        return state.model
-    device = next(state.model.parameters()).device
-    content = state.model.state_dict() if weights == "raw" else {**state.model.state_dict(), **state.ema}
-    if config.model.spectral_norm is not None:
-        content = spectral.freed(content, config.model.spectral_norm)
-    model = initial_state(replace(config, model=replace(config.model, spectral_norm=None)), device).model
-    model.load_state_dict(content)
+def plain(state: State, weights: str, config: Config) -> nn.Module:
+    """The network of `state` with these weights, raw or those of an average: the one that is stored and measured.
+
+    It has neither adapters nor a bound on its layers: the weights are those that these make.
+    """
+    device, bound = next(state.model.parameters()).device, config.model.spectral_norm
+    model = state.model
+    if weights != RAW:
+        model = initial_state(config, device).model
+        model.load_state_dict({**state.model.state_dict(), **state.averages[weights]})
+    if config.train.lora_rank is not None:
+        return network(config, device, lora.merged(model))
+    if bound is not None:
+        free = replace(config, model=replace(config.model, spectral_norm=None))
+        return network(free, device, spectral.freed(model.state_dict(), bound))
     return model
 
 

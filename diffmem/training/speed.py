@@ -16,7 +16,7 @@ from diffmem.config.settings import Config
 from diffmem.diffusion.process import Process
 from diffmem.diffusion.sampler import initial_noise, sample
 from diffmem.errors import InputError
-from diffmem.training import machine
+from diffmem.training import average, machine
 from diffmem.training.flops import skeleton
 from diffmem.training.initial import initial_state
 from diffmem.training.kernels import choose
@@ -43,7 +43,7 @@ class Speed:
         """Seconds of one training step."""
         shape = (config.model, config.data.shape, config.batch, config.optimizer.name, config.train.precision)
         switches = (config.train.channels_last, config.train.graph, config.train.compile)
-        key = (*shape, *switches, bool(config.train.ema))
+        key = (*shape, *switches, len(average.names(config.train)))
         return self._once(key, config, config.batch, self._step_of)
 
     def call(self, config: Config) -> float:

@@ -41,7 +41,7 @@ Replay = Callable[[], object]
 
 class Inputs:
     """What the body reads: `x_t` and `times` [B], which the network sees, `target` [B, ...], which it should answer,
-    `weight` [B] of its errors, None for 1, and `share` [], the weights' part in their average.
+    `weight` [B] of its errors, None for 1, and `shares`, the weights' part [] in each average.
 
     `times` is `t` [B], the indices, where the network is told these. `told` are the labels [B] that it is told, as one
     more argument: none, or one. `rate` [] is the learning rate, where it goes down.
@@ -57,7 +57,8 @@ class Inputs:
         self._law = Law.of(config.diffusion, process, self._asked, config.train.gamma)
         self.times = self.t if self._asked.times is None else torch.zeros(batch, device=device)
         self.weight = None if self._law.weight is None else torch.ones(batch, device=device)
-        self.share, self.rate = (torch.zeros((), device=device) for _ in range(2))
+        self.shares = [torch.zeros((), device=device) for _ in average.names(config.train)]
+        self.rate = torch.zeros((), device=device)
         self.told: tuple[Tensor, ...] = () if labels is None else (torch.zeros_like(self.t),)
         self._labels = None if labels is None else replace(labels, train=labels.train.to(device))
         self.dropout, self._noise, self._times, self._flips = (torch.Generator(device) for _ in range(4))
@@ -81,8 +82,8 @@ class Inputs:
             self.weight.copy_(self._law.weight[self.t])
         if self._labels is not None:
             self.told[0].copy_(told(self._labels, places, config, step))
-        if config.train.ema is not None:
-            self.share.fill_(1 - average.decay(config.train, step + 1))
+        for share, decay in zip(self.shares, average.decays(config.train, step + 1), strict=True):
+            share.fill_(1 - decay)
         rate.fill(self.rate, config, step)
         if config.model.has_dropout:
             rng.keyed(self.dropout, config.seed, "dropout", step)
@@ -121,9 +122,7 @@ class Body:
         self.forward: Callable[..., Tensor] = state.model
         rate.follow(state.optimizer, inputs.rate, config)
         self.repeats = True  # with kernels that repeat their bits
-        weights = dict(state.model.named_parameters())
-        self._averaged = list(state.ema.values())
-        self._weights: list[Tensor] = [weights[name] for name in state.ema]
+        self._averages = average.Averages(state.model, state.averages)
 
     def __call__(self) -> None:
         state, clip = self.state, self.config.optimizer.clip
@@ -132,8 +131,7 @@ class Body:
             if clip is not None:
                 nn.utils.clip_grad_norm_(state.model.parameters(), clip)
             state.optimizer.step()
-        if self._averaged:
-            average.update(self._averaged, self._weights, self.inputs.share)
+        self._averages.update(self.inputs.shares)
         state.loss = loss
         state.sound.add_(loss, alpha=0)  # inf x 0 is NaN, which stays
         state.late.add_(state.sound != 0)
@@ -157,7 +155,7 @@ def loss_of(prediction: Tensor, target: Tensor, weight: Tensor | None) -> Tensor
     """The mean squared error [] of `prediction` [B, ...], each image by its `weight` [B] where there is one."""
     if weight is None:
         return nn.functional.mse_loss(prediction, target)  # Ho et al. 2020, Eq. 14
-    return (weight * (prediction - target).square().flatten(1).mean(1)).mean()  # Hang et al. 2023, Eq. 4
+    return (weight * (prediction - target).square().flatten(1).mean(1)).mean()  # Hang et al. 2023
 
 
 class Step(Protocol):
@@ -327,7 +325,8 @@ class Kept:
 def _changed(state: State) -> dict[str, Tensor]:
     tensors = {f"model.{name}": tensor.detach() for name, tensor in state.model.named_parameters()}
     tensors |= {f"buffer.{name}": tensor for name, tensor in state.model.named_buffers()}
-    tensors |= {f"ema.{name}": tensor for name, tensor in state.ema.items()}
+    for averaged, weights in state.averages.items():
+        tensors |= {f"{averaged}.{name}": tensor for name, tensor in weights.items()}
     for index, weight in enumerate(state.model.parameters()):
         moments = state.optimizer.state.get(weight, {})
         tensors |= {f"{index}.{name}": value for name, value in moments.items() if isinstance(value, Tensor)}

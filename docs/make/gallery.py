@@ -11,12 +11,15 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 from diffmem.analysis.studies import claims
 from diffmem.config.study import Study, read_study, study_names
+from docs.make import tables
 
 DOCS = Path(__file__).resolve().parents[1]
 TABLES, PICTURES = DOCS / "data" / "study", DOCS / "assets" / "gallery"
+WIDEST, COLOURS = 1100, 128  # of a kept picture: pixels, and colours of its palette
 INTRODUCTION = """\
 # The study's figures
 
@@ -29,25 +32,36 @@ the published number or meets the published range; a claim of a sign is *open* w
 from the tables in `docs/data/study`, in which no number is written by hand.
 """
 
+COSTS = """\
+## What the runs cost
+
+Counted on the networks, to the last step of every run, though those of digits stop when they memorize; the hours are
+those of one device that sustains 60 TFLOP/s. `python -m docs.make.costs` counts anew.
+
+<!-- table study_costs.csv -->
+<!-- end -->
+"""
+
 
 def page() -> str:
-    """The whole page: a section for each study of which something is kept, then those of which nothing is."""
+    """The whole page: a section for each study of which something is kept, those of which nothing is, and the costs."""
     studies = [read_study(name) for name in study_names()]
     kept = [study for study in studies if (TABLES / f"{study.name}.csv").exists()]
     left = [f"* `diffmem study {study.name}`: {study.title}" for study in studies if study not in kept]
     rest = ["## Not run yet\n\n" + "\n".join(left) + "\n"] if left else []
-    return "\n".join([INTRODUCTION, *map(_section, kept), *rest])
+    return tables.filled("\n".join([INTRODUCTION, *map(_section, kept), *rest, COSTS]))
 
 
 def keep(name: str, folder: Path) -> None:
-    """Copy what is kept of the study `name` from the `folder` that it was written into."""
-    for source, target in (
-        (folder / claims.FILE, TABLES / f"{name}.csv"),
-        (folder / "figure.csv", TABLES / f"{name}_figure.csv"),
-        (folder / "figure.png", PICTURES / f"{name}.png"),
-    ):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(source.read_bytes())
+    """Copy what is kept of the study `name` from the `folder` that it was written into; the picture smaller."""
+    for place in (TABLES, PICTURES):
+        place.mkdir(parents=True, exist_ok=True)
+    (TABLES / f"{name}.csv").write_bytes((folder / claims.FILE).read_bytes())
+    (TABLES / f"{name}_figure.csv").write_bytes((folder / "figure.csv").read_bytes())
+    with Image.open(folder / "figure.png") as picture:
+        small = picture.convert("RGB")
+        small.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
+        small.quantize(COLOURS).save(PICTURES / f"{name}.png", optimize=True)
 
 
 def _section(study: Study) -> str:

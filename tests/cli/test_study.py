@@ -7,6 +7,7 @@ import pytest
 
 from diffmem.cli.main import main
 from diffmem.config.study import read_study, study_names
+from tests.helpers.families import planted_rows
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "data" / "digits_law.csv"
 TINY = [
@@ -37,14 +38,20 @@ def test_without_a_figure_it_lists_them_with_their_claims(capsys: pytest.Capture
 @pytest.mark.slow
 @pytest.mark.parametrize("name", study_names())
 def test_every_figure_trains_three_steps_and_is_read_back(name: str, empty: Path) -> None:
-    assert main(["study", name, *TINY]) == 0
+    study = read_study(name)
+    first, *others = study.reduced
+    planted_rows(16, 300, 100).to_csv("planted.csv", index=False)
+    there = [word for arm in others for word in ("--from", f"{arm}=planted.csv")]
+    assert main(["study", name, *TINY, *there]) == 0
     folder = Path("runs/study") / name / "reduced"
+    assert len(list((folder / first).glob("*/metrics.jsonl"))) == 1
     table = pd.read_csv(folder / "claims.csv")
-    assert list(table["claim"]) == [claim.words for claim in read_study(name).claims.values()]
+    assert list(table["claim"]) == [claim.words for claim in study.claims.values()]
     assert (folder / "figure.png").stat().st_size > 1000
-    assert not pd.read_csv(folder / "figure.csv").empty
+    assert (folder / "figure.csv").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_a_table_that_is_there_is_read_and_nothing_is_run(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", "fig2", "--from", str(TABLE), "--out", "read"]) == 0
     assert sorted(path.name for path in Path("read").iterdir()) == [

@@ -1,6 +1,7 @@
 """`diffmem theory`: what it writes, that the files hold the theory's numbers, and one sentence for bad input."""
 
 import dataclasses
+import importlib
 import inspect
 import itertools
 import json
@@ -16,11 +17,15 @@ from diffmem.cli.main import main
 from diffmem.cli.theory import FIGURES
 from diffmem.config.compose import compose_theory
 from diffmem.config.theory import TheoryConfig
+from diffmem.runs import load_run
 from diffmem.theory import tables
 from diffmem.theory.dynamics import limit_curves
 from diffmem.theory.model import Model
 from diffmem.theory.spectrum import density
 from diffmem.theory.validity import ValidityWarning
+from diffmem.training.plan import plan
+from diffmem.training.session import execute
+from tests.helpers.tiny import tiny
 
 SMALL = ["d=40", "draws=1", "points=20", "psi_p=4", "psi_n=2"]
 
@@ -41,11 +46,16 @@ def run(what: str, *overrides: str) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def test_every_figure_is_computed_and_drawn_under_its_name() -> None:
-    for room in (tables, figures):
-        functions = {
-            name for name, value in inspect.getmembers(room, inspect.isfunction) if inspect.getmodule(value) == room
-        }
-        assert {name for name in functions if not name.startswith("_")} - {"write"} == set(FIGURES)
+    for place, (package, besides) in enumerate(
+        (("diffmem.theory", set()), ("diffmem.analysis.figures", {"write", "warn"}))
+    ):
+        for module in {modules[place] for modules in FIGURES.values()}:
+            room = importlib.import_module(f"{package}.{module}")
+            functions = {
+                name for name, value in inspect.getmembers(room, inspect.isfunction) if inspect.getmodule(value) == room
+            }
+            named = {what for what, modules in FIGURES.items() if modules[place] == module}
+            assert {name for name in functions if not name.startswith("_")} - besides == named
 
 
 @pytest.mark.slow
@@ -88,6 +98,31 @@ def test_predict_on_a_data_set(empty: Path) -> None:
     assert list(times["n"]) == [64, 256]
     assert (times["tau_mem"].diff().dropna() > 0).all()  # more images are memorized later
     assert set(table["n"]) == {64, 256}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::diffmem.theory.validity.ValidityWarning")
+def test_overlay_of_runs(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for n in (8, 12):
+        settings: dict[str, Any] = {"data": {"n": n}, "diffusion": {"T": 1000}, "eval": {"t": [200, 300, 400]}}
+        execute(plan(tiny(empty / "runs/mine", **settings)))
+    table, facts = run("overlay", str(empty / "runs/mine"), "psi_p=1.5", "points=20")
+    assert set(table["kind"]) == {"limit", "features", "network"}
+    measured = pd.concat([load_run(path).metrics() for path in sorted((empty / "runs/mine").iterdir())])
+    shown = table[table["kind"] == "network"]
+    later = measured[measured["step"] > 0]
+    assert sorted(shown["test"]) == pytest.approx(sorted(later["loss_test_t300"]))
+    alpha_bar = np.cumprod(1 - np.linspace(1e-4, 2e-2, 1000))[300]
+    assert facts["t"] == pytest.approx(-np.log(alpha_bar) / 2, rel=1e-4)
+    assert "networks are off the limit in train by up to" in capsys.readouterr().out
+    assert main(["theory", "overlay", str(empty / "runs/mine"), "at=20"]) == 2
+    assert "at=20 is no diffusion time of the losses" in capsys.readouterr().err
+
+
+def test_score_error(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, facts = run("score_error", "psi_p=4", "psi_n_grid=[2,4,8]", "draws=1", "d=30", "points=20")
+    assert set(table["psi_n"]) == {2, 4, 8}
+    assert f"limit psi_n^{facts['powers']['limit']['exponent']:.3f}" in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("always::diffmem.theory.validity.ValidityWarning")
@@ -172,16 +207,19 @@ def test_labels_of_the_times_stand_apart(gen: float | None, mem: float) -> None:
         (["curves", "psi_p=1,2"], "names several values"),
         (["curves", "covariance=levels", "weights=[0.5,0.4]"], "sum to 1"),
         (["curves", "covariance=levels", "eigenvalues=[0,0]"], "cov is zero"),
-        (["curves", "d=4000"], "use d=500 or less, or draws=0"),
+        (["curves", "d=4000"], "use d=800 or less, or draws=0"),
         (["spectrum", "psi_p=1e4", "psi_n=1e4"], "which takes about 429 GiB"),
         (["curves", "psi_p=4", "psi_n=1e4", "d=1000"], "which takes about 597 GiB"),
         (["predict", "digits", "n=[1e12]"], "n=1000000000000 is out of range"),
-        ([], "give spectrum, curves, timescales, predict first"),
+        ([], "give spectrum, curves, timescales, predict, score_error, overlay first"),
         (["spectra"], "spectra is no figure of the theory"),
         (["curves", "model=unet"], "model is no option"),
         (["predict", "faces"], "data=faces: data is one of"),
         (["predict", "digits", "n=[]"], "n=[] is empty"),
         (["spectrum", "out=taken"], "taken is a file where a directory is needed"),
+        (["overlay"], "overlay needs a folder of runs"),
+        (["overlay", "nowhere"], "nowhere"),
+        (["score_error", "psi_p=100", "psi_n_grid=[1,100]", "d=100"], "simulates 10000 features and 10000 points"),
     ],
 )
 def test_bad_input(words: list[str], message: str, empty: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -120,7 +120,7 @@ def test_every_experiment_is_a_valid_grid(name: str) -> None:
     grid = compose_grid([f"experiment={name}"])
     points = {(config.data.n, config.seed) for config in grid}
     assert len(points) == len(grid)
-    one_n = name == "labels" or name.startswith("interventions/")  # whose axes are labels, or the network and its step
+    one_n = name in ("labels", "targets") or name.startswith("interventions/")  # of other axes
     assert one_n or len({config.data.n for config in grid}) > 4
     other = 100 if name == "interventions/placebo" else 0  # whose subset is the control's, and nothing else of a seed
     assert all(config.data.index + other == config.seed for config in grid)  # a replicate is another subset and seed

@@ -256,6 +256,25 @@ def test_how_a_step_runs_is_stored_where_it_is_said_and_never_hashed() -> None:
     assert other.run_id("abc") == plain.run_id("abc")
 
 
+def test_what_is_predicted_is_stored_and_hashed_where_it_is_not_epsilon() -> None:
+    plain = compose([])
+    assert "predict" not in plain.to_mapping()["diffusion"]
+    assert not {"loss_weight", "min_snr_gamma"} & plain.to_mapping()["train"].keys()
+    words = [
+        "diffusion.predict=x0",
+        "diffusion.predict=v",
+        "diffusion=flow",
+        "diffusion=edm",
+        "train.loss_weight=min_snr",
+    ]
+    others = [compose([word]) for word in words]
+    others.append(compose(["train.loss_weight=min_snr", "train.min_snr_gamma=1"]))
+    for config in others:
+        assert Config.from_stored(yaml.safe_load(yaml.safe_dump(config.to_mapping()))) == config
+    assert len({config.run_id("abc") for config in [plain, *others]}) == len(words) + 2
+    assert {config.eval_id() for config in others} == {plain.eval_id()}
+
+
 def test_precision_is_hashed() -> None:
     ids = {compose([f"train.precision={word}"]).run_id("abc") for word in ("fp32", "tf32", "bf16")}
     assert len(ids) == 3

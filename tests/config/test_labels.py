@@ -71,3 +71,36 @@ def test_two_passes_where_both_are_needed() -> None:
     words = [*TINY, "data.labels=true", "train.label_dropout=0.1", "sampler.calls=7"]
     passes = {g: compose([*words, f"sampler.guidance={g}"]).sampler.passes for g in (0, 1, 3)}
     assert passes == {0: 7, 1: 7, 3: 14}
+
+
+def test_the_mixture_has_two_components_to_tell() -> None:
+    config = compose(["data=mixture", "model=resmlp", "data.labels=true"])
+    assert config.classes == 2
+    plain = compose(["data=mixture", "model=resmlp"])
+    assert (plain.classes, "classes" in plain.to_mapping()["model"]) == (None, False)
+
+
+MIXTURE = ["data=mixture", "model=resmlp", "eval.kl_samples=64"]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["eval.kl_samples=64"], "eval.kl_samples=64 needs data whose density is known, which data=digits is not"),
+        ([*MIXTURE, "train.t=100"], "needs a model of all diffusion times, and train.t=100 fixes one"),
+        (
+            [*MIXTURE, "data.labels=true", "train.label_dropout=0.1", "sampler.guidance=2"],
+            "that of sampler.guidance=2 is not known: use 0 or 1, or leave eval.kl_samples=null",
+        ),
+    ],
+)
+def test_a_divergence_needs_two_densities(words: list[str], why: str) -> None:
+    with pytest.raises(InputError) as caught:
+        compose(words)
+    assert why in str(caught.value)
+
+
+def test_a_divergence_is_another_evaluation_of_the_same_run() -> None:
+    plain, measured = compose(MIXTURE[:2]), compose(MIXTURE)
+    assert plain.run_id("abc") == measured.run_id("abc")
+    assert plain.eval_id() != measured.eval_id()

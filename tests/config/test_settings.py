@@ -68,7 +68,7 @@ BAD = [
     ({"data__mu": 1.0}, "data.mu=1.0 does not apply to data=digits: leave it out."),
     ({"data__mew": 1.0}, "unknown option data.mew"),
     ({"optimizer__momentum": 0.9}, "optimizer.momentum=0.9 does not apply to optimizer=adam: leave it out."),
-    ({"diffusion__schedule": "cubic"}, "diffusion.schedule=cubic is not one of linear, cosine."),
+    ({"diffusion__schedule": "cubic"}, "diffusion.schedule=cubic is not one of linear, cosine, flow, edm."),
     ({"executor__workers": 2}, "executor.workers=2 does not apply to executor=here: leave it out."),
     ({"sampler": {"calls": 10}}, "sampler.name is missing: give it a value."),
     ({"data__size": None}, "data.size=null is not a whole number."),

@@ -10,6 +10,7 @@ from diffmem.config.study import read_study, study_names
 from diffmem.errors import InputError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", study_names())
 def test_every_study_composes(name: str) -> None:
     study = read_study(name)
@@ -18,7 +19,7 @@ def test_every_study_composes(name: str) -> None:
     assert all(claim.words for claim in study.claims.values())
     for words in [*study.reduced.values(), *study.full.values()]:
         runs = compose_grid(words)
-        assert len({(run.data.n, run.model.width, run.seed) for run in runs}) == len(runs)
+        assert len({(run.data.n, run.model.width, run.seed, run.data.index) for run in runs}) == len(runs)
     text = (resources.files("diffmem.configs") / "study" / f"{name}.yaml").read_text()
     header = " ".join(line.removeprefix("#") for line in text.splitlines() if line.startswith("#"))
     assert "Claim: " in header

@@ -129,3 +129,23 @@ def test_a_mixture_without_its_parameters_is_refused() -> None:
         build_variant(DATA, given, "data")
     with pytest.raises(InputError, match=r"data\.size=8 does not apply to data=mixture"):
         build_variant(DATA, {**given, "sigma": 1.0, "size": 8}, "data")
+
+
+@settings(deadline=None)
+@given(dim=st.integers(1, 6), alpha_bar=alpha_bars, mu=mus, sigma=sigmas)
+def test_a_component_is_its_normal(dim: int, alpha_bar: float, mu: float, sigma: float) -> None:
+    x, labels = points(20, dim).requires_grad_(), torch.arange(20) % 2
+    spread = math.sqrt(alpha_bar * sigma**2 + 1 - alpha_bar)
+    center = math.sqrt(alpha_bar) * mu * (1 - 2 * labels[:, None].numpy())
+    found = log_density(x, alpha_bar, mu, sigma, labels)
+    truth = norm.logpdf(x.detach().numpy(), center, spread).sum(axis=1)
+    np.testing.assert_allclose(found.detach().numpy(), truth, rtol=1e-9, atol=1e-9)
+    (gradient,) = torch.autograd.grad(found.sum(), x)
+    torch.testing.assert_close(score(x, alpha_bar, mu, sigma, labels), gradient)
+
+
+@pytest.mark.parametrize("labels", ["random", "unique"])
+def test_labels_are_components_or_none(labels: str) -> None:
+    settings = {"name": "mixture", "n": 8, "index": 0, "scale": 1.0, "dim": 2, "mu": 1.0, "sigma": 1.0}
+    with pytest.raises(InputError, match=f"data.labels={labels} does not apply to data=mixture"):
+        build_variant(DATA, {**settings, "labels": labels}, "data")

@@ -145,7 +145,7 @@ def test_min_snr_weighs_the_error_of_x0_whatever_is_predicted(path: DiffusionCon
     denoised = process.x0(x_t, target.denoiser(partial(said, off))(x_t, TIMES), TIMES)
     of_x0 = snr.clamp(max=gamma)[TIMES] * (denoised - x0).square().mean(1)
     torch.testing.assert_close(weight[TIMES] * (off - answer).square().mean(1), of_x0, rtol=2e-2, atol=1e-6)
-    if path.asks_for in ("epsilon", "v"):  # Hang et al. 2023, section 3.4
+    if path.asks_for in ("epsilon", "v"):  # Hang et al. 2023
         closed = snr.clamp(max=gamma) / (snr + (path.asks_for == "v"))
         torch.testing.assert_close(weight, closed, rtol=1e-4, atol=1e-8)
 

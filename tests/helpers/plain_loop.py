@@ -51,10 +51,9 @@ def _step(state: State, images: Tensor, process: Process, config: Config) -> Non
 
 @torch.no_grad()
 def _average(state: State, config: Config) -> None:
-    if state.ema:
-        weights = dict(state.model.named_parameters())
-        share = 1 - average.decay(config.train, state.step)
-        torch._foreach_lerp_(list(state.ema.values()), [weights[name] for name in state.ema], share)
+    weights = dict(state.model.named_parameters())
+    for averaged, decay in zip(state.averages.values(), average.decays(config.train, state.step), strict=True):
+        torch._foreach_lerp_(list(averaged.values()), [weights[name] for name in averaged], 1 - decay)
 
 
 def _generator(seed: int, purpose: str, step: int) -> torch.Generator:

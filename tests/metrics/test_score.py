@@ -8,7 +8,7 @@ from diffmem.config.diffusion import LinearDiffusion
 from diffmem.data import mixture
 from diffmem.diffusion.empirical import EmpiricalDenoiser
 from diffmem.diffusion.process import Process
-from diffmem.metrics.score import score_errors
+from diffmem.metrics.score import Told, score_errors
 
 PROCESS = Process.from_config(LinearDiffusion(T=1000, beta_first=1e-4, beta_last=2e-2))
 MU, SIGMA, SCALE, T = 1.0, 0.5, 2.0, (20, 200, 700)
@@ -55,3 +55,25 @@ def test_error_of_a_model_that_answers_zero_is_the_norm_of_the_score() -> None:
         lambda x, t: torch.zeros_like(x), PROCESS, TRAIN, HELDOUT, mu=MU, sigma=SIGMA, scale=SCALE, t=(999,)
     )
     assert row["score_pop_t999"] == pytest.approx(1.88, abs=0.1)  # E|z| = 1.880 for z normal in 4 dimensions
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_bookends_of_a_network_that_is_told_the_component(share: float, guidance: float) -> None:
+    """The exact scores by hand: of a component a Gaussian's and its own training points', guided as the network is."""
+    components = torch.arange(len(POINTS)) % 2
+    parts = [EmpiricalDenoiser(TRAIN[components[: len(TRAIN)] == c], PROCESS) for c in (0, 1)]
+
+    def model(x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        if labels is None:
+            return share * EMPIRICAL(x, t) + (1 - share) * population(x, t)
+        alpha_bar = PROCESS.alpha_bar[t].double()[:, None]
+        mean = (1 - 2.0 * labels[:, None]) * alpha_bar.sqrt() * SCALE * MU
+        gaussian = (x - mean) / (alpha_bar * (SCALE * SIGMA) ** 2 + 1 - alpha_bar) * (1 - alpha_bar).sqrt()
+        memorized = torch.where(labels[:, None] == 0, parts[0](x, t), parts[1](x, t))
+        return (share * memorized + (1 - share) * gaussian).float()
+
+    told = Told(components[: len(TRAIN)], components[100:], guidance)
+    row = score_errors(model, PROCESS, TRAIN, HELDOUT, mu=MU, sigma=SIGMA, scale=SCALE, t=(200,), tile=300, told=told)
+    assert row["R_t200"] == pytest.approx(share, abs=1e-4)
+    assert row["R2_t200"] == pytest.approx(1 - 2 * share, abs=1e-4)

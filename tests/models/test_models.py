@@ -293,3 +293,21 @@ def test_resmlp_is_its_formula() -> None:
         h = h * weights[f"blocks.{block}.norm.weight"] + weights[f"blocks.{block}.norm.bias"]
     # float32 angles up to 999 carry errors of 999 * 2^-24, about 6e-5
     np.testing.assert_allclose(model(x, t).detach().numpy(), linear("last", h), atol=1e-4)
+
+
+def test_the_mixture_network_has_the_parameters_that_the_study_counts() -> None:
+    """102,024 at W = 128 in d = 8: 8 W + W in, three blocks of 2 (W^2 + W) + 2 W, 8 W + 8 out."""
+    assert parameters(shipped("resmlp"), (8,)) == 102_024
+
+
+def test_the_mixture_network_told_a_label_or_none() -> None:
+    """With no label it is the network of the last row; without `classes` it is the one it was."""
+    torch.manual_seed(0)
+    told = build(ResMLPModel(width=16, blocks=2, classes=2), (6,)).eval()
+    x, t = batch("resmlp", 4)
+    labels = torch.tensor([0, 1, 2, 2])
+    out, plain = told(x, t, labels), told(x, t)
+    torch.testing.assert_close(out[2:], plain[2:])
+    assert (out[:2] - plain[:2]).abs().amax(1).min() > 1e-3
+    bare = make("resmlp").state_dict()
+    assert all(torch.equal(weight, bare[name]) for name, weight in told.state_dict().items() if name in bare)

@@ -18,7 +18,7 @@ def weights_of_steps(config: TrainConfig, last: int) -> np.ndarray:
     """What steps 0 (the initial weights) to `last` weigh in the average after `last`, by the recursion: [last + 1]."""
     weights = np.eye(1, last + 1)[0]
     for step in range(1, last + 1):
-        beta = average.decay(config, step)
+        (beta,) = average.decays(config, step)
         weights *= beta
         weights[step] += 1 - beta
     return weights
@@ -59,7 +59,7 @@ def test_a_linear_trajectory_has_the_average_of_its_closed_form(config: TrainCon
     for step in range(1, last + 1):
         with torch.no_grad():
             model.weight.copy_(begin + slope * step)
-        share = torch.tensor(1 - average.decay(config, step), dtype=torch.float64)
+        share = torch.tensor(1 - average.decays(config, step)[0], dtype=torch.float64)
         average.update([found], [model.weight], share)
         if step == 1 and config.ema == "power":
             assert torch.equal(found, model.weight.detach())  # nothing is left of where it began

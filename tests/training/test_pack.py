@@ -30,6 +30,8 @@ MEASURED = ["device=cpu", "train.t=7", "eval.test_images=20"]  # no samples: los
 CASES = {
     "resmlp": [*SMALL, "optimizer=adam", "train.ema=0.9"],
     "resmlp, clipped": [*SMALL, "optimizer=sgd", "optimizer.lr=0.1", "optimizer.clip=0.5"],
+    "resmlp, v": [*SMALL, "diffusion.predict=v"],
+    "resmlp, edm": [*SMALL, "diffusion=edm"],
     "unet": [*OVERRIDES],
 }
 

@@ -34,14 +34,14 @@ PROCESSES.set_forkserver_preload(PRELOAD)
 
 
 def settings(out: Path, **groups: object) -> Config:
-    """The tiny run with averaged weights, dropout and labels, and a resume point at almost every step."""
-    decided = {"ema": "power", "ema_sigma": 0.1, "label_dropout": 0.3}
+    """The tiny run with two averages of the weights, dropout and labels, and a resume point at almost every step."""
+    decided = {"ema": "posthoc", "label_dropout": 0.3}
     return tiny(
         out,
         data={"labels": "random"},
         train={**decided, "save_seconds": 0.01, **groups},
         model={"dropout": 0.2, "classes": 10},
-        eval={"weights": "ema"},
+        eval={"weights": "posthoc", "ema_sigma": 0.1},
     )
 
 
@@ -93,8 +93,9 @@ def test_the_whole_run_is_whole(whole: dict[str, bytes]) -> None:
     assert [row["step"] for row in rows] == CHECKPOINTS
     for step in CHECKPOINTS:
         assert f"samples/step_{step:08d}.safetensors" in whole
-        assert f"checkpoints/step_{step:08d}/ema/diffmem.json" not in whole
-        assert f"checkpoints/step_{step:08d}/ema/diffusion_pytorch_model.safetensors" in whole
+        for average in ("ema_0.050", "ema_0.100"):
+            assert f"checkpoints/step_{step:08d}/{average}/diffmem.json" not in whole
+            assert f"checkpoints/step_{step:08d}/{average}/diffusion_pytorch_model.safetensors" in whole
 
 
 def test_kills_at_random_moments_and_during_every_kind_of_write(tmp_path: Path, whole: dict[str, bytes]) -> None:

@@ -257,7 +257,7 @@ def test_nothing_that_a_step_changes_moves() -> None:
         ]
         held = [
             *state.model.parameters(),
-            *state.ema.values(),
+            *(weight for averaged in state.averages.values() for weight in averaged.values()),
             *moments,
             *inputs,
             body.inputs.t,

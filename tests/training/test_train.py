@@ -182,17 +182,18 @@ def test_averaged_weights_are_the_recursion(name: str) -> None:
         for name, parameter in moment.model.named_parameters():
             weight = parameter.detach().double()
             if moment.step:
-                beta = average.decay(config.train, moment.step)
+                (beta,) = average.decays(config.train, moment.step)
                 weight = beta * expected[name] + (1 - beta) * weight
             expected[name] = weight
 
     state = run(config, 6, look=look)
-    assert average.decay(SETTINGS["ema"].train, 3) == 0.8
-    for name, averaged in state.ema.items():
+    assert average.decays(SETTINGS["ema"].train, 3) == (0.8,)
+    for name, averaged in state.averages["ema"].items():
         assert averaged.dtype == torch.float32
         torch.testing.assert_close(averaged.double(), expected[name], rtol=1e-5, atol=1e-6)
     assert any(
-        not torch.equal(averaged, dict(state.model.named_parameters())[name]) for name, averaged in state.ema.items()
+        not torch.equal(averaged, dict(state.model.named_parameters())[name])
+        for name, averaged in state.averages["ema"].items()
     )
 
 

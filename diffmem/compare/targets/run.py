@@ -79,7 +79,8 @@ def best_step(rows: pd.DataFrame) -> int | None:
 
 def sampler_words(config: Config) -> str:
     """How a run's samples are drawn."""
-    words = f"{config.sampler.name}, {config.sampler.calls} calls, {config.eval.weights} weights"
+    width = "" if config.eval.ema_sigma is None else f" {config.eval.ema_sigma:g}"
+    words = f"{config.sampler.name}, {config.sampler.calls} calls, {config.eval.weights}{width} weights"
     if config.classes is None:
         return words
     return f"{words}, labels {str(config.data.labels).lower()}, guidance {config.sampler.guidance:g}"
@@ -123,6 +124,8 @@ def _best(run: Run) -> int:
 
 def _loader(run: Run, step: int) -> Callable[[torch.device], Model]:
     def loaded(device: torch.device) -> Model:
-        return run_model(run, run.denoiser(step, run.config.eval.weights, device), device, told=True)
+        chosen = run.config.eval
+        denoiser = run.denoiser(step, chosen.weights, device, ema_sigma=chosen.ema_sigma)
+        return run_model(run, denoiser, device, told=True)
 
     return loaded

@@ -34,6 +34,7 @@ def test_figures_come_in_the_order_of_the_registry() -> None:
     assert set(names) - set(drawn) == {
         "classes",
         "collapse",
+        "divergence",
         "loss_map",
         "phase_diagram",
         "scores",

@@ -57,3 +57,16 @@ def test_what_is_not_there_is_said(reading: Reading) -> None:
 def test_the_figure_has_a_row_for_each_run_and_time(reading: Reading) -> None:
     table = reading.picture.data
     assert len(table.drop_duplicates(["arm", "time", "run"])) == len(table) == 8 + 8 + 8 + 2
+
+
+def test_losses_alone_give_their_times(tmp_path: Path) -> None:
+    """A network of one fixed t has no samples: its test loss turns at 10 n."""
+    parts = []
+    for n in (32, 64, 128, 256):
+        rows = planted_rows(n, 300, 100)[["run", "n", "width", "seed", "index", "step"]]
+        away = np.abs(np.log(np.maximum(rows["step"], 1)) - np.log(10 * n))
+        parts.append(rows.assign(loss_test_t100=0.5 + 0.1 * away, loss_train_t100=0.5 / (1 + rows["step"] / (5 * n))))
+    pd.concat(parts).to_csv(tmp_path / "fixed.csv", index=False)
+    key = "fixed.tau_mem:overfit_onset@100.alpha"
+    found = laws.read(Request(places={"fixed": tmp_path / "fixed.csv"}, keys=[key], images=Pictures())).found[key]
+    assert found.ours == pytest.approx(1, abs=0.15)  # the minimum lies on the grid of checkpoints
