@@ -47,7 +47,7 @@ def test_a_checkpoint_is_diffusers_own_and_every_layer_of_it_has_the_norm(weight
     x, t = torch.randn(2, 1, 8, 8), torch.tensor([1, 15])
     stored = snapshot.read_checkpoint(run.checkpoint_path(6), config, weights)
     with torch.no_grad():
-        expected = snapshot.measured(state, config, weights).eval()(x, t)
+        expected = snapshot.plain(state, weights, config).eval()(x, t)
         assert expected.equal(stored(x, t))
         assert expected.equal(theirs.eval()(x, t).sample)
         near = state.model.eval()(x, t)
