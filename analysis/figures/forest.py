@@ -3,6 +3,8 @@
 A panel an estimand, a row an arm; filled where Holm's p-value is below 0.05. The placebo stands below a line.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -71,7 +73,11 @@ def _panel(axes: Axes, rows: pd.DataFrame, estimand: str) -> None:
         axes.axhline(len(rows) - 1.5, color=MUTED, linewidth=0.6, linestyle=":")
     for place, (arm, row) in enumerate(rows.iterrows()):
         shade = MUTED if arm == PLACEBO else SHADE[estimand]
-        style = {"color": shade, "markerfacecolor": shade if row["p_holm"] < SIGNIFICANT else "white", "markersize": 6}
+        style: dict[str, Any] = {
+            "color": shade,
+            "markerfacecolor": shade if row["p_holm"] < SIGNIFICANT else "white",
+            "markersize": 6,
+        }
         axes.plot([row["low"], row["high"]], [place, place], color=shade, linewidth=1.6)
         axes.plot(row["effect"], place, "o", **style)
         axes.plot(row["bound"], place, ">", **style)

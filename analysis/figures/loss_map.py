@@ -58,8 +58,9 @@ def _panel(axes: Axes, part: pd.DataFrame) -> QuadMesh:
     rows = np.append(place - 0.5, len(ts) - 0.5)
     mesh = axes.pcolormesh(edges, rows, wide.to_numpy(), cmap="magma_r", vmin=0, vmax=TOP, rasterized=True)
     line = part.drop_duplicates("t").sort_values("t")
-    error = [(line["onset"] - line["low"]).fillna(0), (line["high"] - line["onset"]).fillna(0)]
-    axes.errorbar(line["onset"], place, xerr=error, fmt="o-", color=drawing.GENERALIZE, markersize=4, linewidth=1.4)
+    ends = line[["low", "high"]].clip(edges[0], edges[-1])
+    axes.hlines(place, ends["low"], ends["high"], color=drawing.GENERALIZE, linewidth=0.8)
+    axes.plot(line["onset"], place, "o-", color=drawing.GENERALIZE, markersize=4, linewidth=1.8)
     axes.set(xscale="log", xlim=(edges[0], edges[-1]), yticks=place, yticklabels=[f"{t}" for t in ts])
     drawing.log_ticks(axes.xaxis, edges[0], edges[-1])
     axes.grid(visible=False)

@@ -79,7 +79,7 @@ def _runs(family: Family, quality: str | None, level: float) -> pd.DataFrame:
     curves = family_curves(family, quality)
     leans = bias_curves(family)
     courses = [_courses(curve, lean) for curve, lean in zip(curves, leans, strict=True)]
-    return times.assign(courses=courses)
+    return times.assign(courses=pd.Series(courses, dtype=object))
 
 
 def _courses(curve: Curve, lean: Curve | None) -> dict[str, Course]:
@@ -89,8 +89,8 @@ def _courses(curve: Curve, lean: Curve | None) -> dict[str, Course]:
         best = int(np.nanargmin(curve.quality))
         margin = 0.0 if curve.quality_high is None else float(curve.quality_high[best] - curve.quality[best])
         if lean is not None and lean.count is not None and lean.total is not None:
-            share = pd.Series(lean.count / lean.total, index=lean.step).reindex(curve.step).to_numpy(np.float64)
-            costs["p_train"] = curve.quality, margin, share
+            share = pd.Series(lean.count / lean.total, index=lean.step).reindex(curve.step)
+            costs["p_train"] = curve.quality, margin, np.asarray(share, dtype=np.float64)
         if curve.count is not None and curve.total is not None:
             costs["f_mem"] = curve.quality, margin, curve.count / curve.total
     if curve.loss_train is not None and curve.loss_test is not None:

@@ -6,12 +6,12 @@ in units of what was learned at that t. The onset at t is the first τ at which 
 `loss_gap` of definitions, between two checkpoints linearly in log τ. Over the runs of one n and W the onset is the mean
 of log τ with Student's interval; a run that has not come to it leaves the mean unknown.
 
-Which t is first: onsets of one run are compared with each other, so what a run owes to its subset and seed falls out
-(the design of `blocks`, whose arms are diffusion times and whose replicates are runs).
+Where in t it begins first: the slope of log onset against log t within a run, over the t that it has come to. Above 0
+the losses part at small t first, where there is least noise. A t at which a run learned next to nothing is left out.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,19 +20,10 @@ from scipy.stats import t as student
 from diffmem.stats.monotone import crossing_times
 
 from ..times.tau_mem import GAP
-from .blocks import compare
 
 RUN = ["run", "n", "width", "seed", "index"]
-SURE = 0.05  # Holm's p below which a diffusion time is later than the first
-
-
-@dataclass(frozen=True)
-class First:
-    """The diffusion time of the earliest onset, and those that are not surely later (the first among them)."""
-
-    t: int
-    among: tuple[int, ...]
-    runs: int
+LEARNED = 0.1  # least part of the test loss at step 0 that is learned at a t that counts
+LEAST = 3  # diffusion times that make a slope
 
 
 def loss_times(rows: pd.DataFrame) -> list[int]:
@@ -49,7 +40,7 @@ def gaps(rows: pd.DataFrame) -> pd.DataFrame:
         part = rows[[*RUN, "step"]].assign(t=t, test=test, gap=test - train).dropna(subset=["test", "gap"])
         for _, run in part.groupby("run", sort=False):
             fall = float(run["test"].iloc[0] - run["test"].min())
-            if run["step"].iloc[0] == 0 and fall > 0:
+            if run["step"].iloc[0] == 0 and fall > LEARNED * run["test"].iloc[0]:
                 parts.append(run.assign(gap=run["gap"] / fall).drop(columns="test"))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*RUN, "step", "t", "gap"])
 
@@ -82,19 +73,25 @@ def onsets(each: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(records, columns=["n", "width", "t", "onset", "low", "high", "runs", "reached"])
 
 
-def first(each: pd.DataFrame) -> First | None:
-    """Where in t the losses part first, over all runs of `run_onsets`; None where no run parts at two t.
+class Slope(NamedTuple):
+    """d log onset / d log t, its mean over so many `runs`, in Student's 95% interval."""
 
-    A t that some run has not come to is later than all that it has.
-    """
-    logs = np.log(
-        each.assign(onset=each["onset"].where(each["onset"] > 0)).pivot(index="t", columns="run", values="onset")
-    )
-    logs = logs.loc[:, np.isfinite(logs).any()]
-    known = logs[np.isfinite(logs).all(axis=1)]
-    if len(known) < 2 or known.shape[1] < 2:
+    value: float
+    low: float
+    high: float
+    runs: int
+
+
+def slope(each: pd.DataFrame) -> Slope | None:
+    """How the onset moves with t, over the runs of `run_onsets` that came to it at LEAST times; None of one or none."""
+    found = []
+    for _, run in each[np.isfinite(each["onset"]) & (each["onset"] > 0)].groupby("run"):
+        if len(run) >= LEAST:
+            found.append(
+                float(np.polyfit(np.log(run["t"].to_numpy(float)), np.log(run["onset"].to_numpy(float)), 1)[0])
+            )
+    if len(found) < 2:
         return None
-    t = known.mean(axis=1).idxmin()
-    later = compare(known.drop(index=t) - known.loc[t]).table
-    among = [t, *later.index[~((later["p_holm"] < SURE) & (later["effect"] > 0))]]
-    return First(int(t), tuple(sorted(int(one) for one in among)), known.shape[1])
+    mean, half = float(np.mean(found)), float(student.ppf(0.975, len(found) - 1) * np.std(found, ddof=1))
+    half /= len(found) ** 0.5
+    return Slope(mean, mean - half, mean + half, len(found))

@@ -4,8 +4,10 @@ The arms are `control`, perhaps `placebo`, and one for each intervention. A key 
 `laws.interventions`; those of times are given as ratios.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
-import pandas as pd
 
 from ..figures.forest import as_ratios, forest
 from ..laws.interventions import CONTROL, PLACEBO, effects
@@ -17,16 +19,16 @@ def read(request: Request) -> Reading:
     """The reader `interventions`."""
     arms = {arm: read_table(place) for arm, place in request.places.items()}
     found = effects(arms)
-    rows = as_ratios(found.table).set_index(["arm", "estimand"])
+    rows = {(row["arm"], row["estimand"]): row for row in as_ratios(found.table).to_dict("records")}
     setting = _setting(arms[CONTROL])
     return Reading({key: _found(key, rows, setting) for key in request.keys}, forest(found.table))
 
 
-def _found(key: str, rows: pd.DataFrame, setting: str) -> Found:
+def _found(key: str, rows: Mapping[tuple[str, str], Mapping[Any, Any]], setting: str) -> Found:
     arm, estimand = key.split(".")
-    if (arm, estimand) not in rows.index:
+    if (arm, estimand) not in rows:
         return missing(setting, f"no run of {arm} has one of the {CONTROL} beside it.")
-    row = rows.loc[(arm, estimand)]
+    row = rows[arm, estimand]
     if np.isfinite(row["bound"]):
         return missing(setting, f"at least {row['bound']:.2g}: not reached by the last step.")
     if np.isnan(row["effect"]):
@@ -34,7 +36,7 @@ def _found(key: str, rows: pd.DataFrame, setting: str) -> Found:
     return Found(row["effect"], row["low"], row["high"], f"{setting}, {row['pairs']:.0f} pairs", _note(arm, row))
 
 
-def _note(arm: str, row: "pd.Series[float]") -> str:
+def _note(arm: str, row: Mapping[Any, Any]) -> str:
     """Holm's p-value; of the placebo its own."""
     if arm == PLACEBO:
         return f"p = {row['p']:.2g}, nothing was changed."

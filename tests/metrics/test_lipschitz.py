@@ -60,9 +60,11 @@ def test_of_a_network_it_is_that_of_its_jacobian(cfg: UNetModel) -> None:
 
 
 def test_images_and_noise_are_the_same_in_every_call_and_none_are_refused() -> None:
-    model = nn.Module()
-    model.forward = lambda x, t: x**3  # type: ignore[method-assign]
     images = torch.rand(8, 5)
+
+    def model(x: Tensor, t: Tensor) -> Tensor:
+        return x**3
+
     assert lipschitz(model, PROCESS, images, t=(7,)) == lipschitz(model, PROCESS, images, t=(7,))
     with pytest.raises(InputError, match="no images"):
         lipschitz(model, PROCESS, images[:0], t=(7,))

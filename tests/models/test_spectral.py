@@ -49,9 +49,10 @@ def test_every_layer_has_the_norm_and_the_stored_network_is_an_ordinary_one(name
 
 
 def test_a_linear_layer_is_its_weight_over_its_norm_and_what_is_not_held_stays() -> None:
-    model = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2))
+    layer = nn.Linear(3, 2)
+    model = nn.Sequential(layer, nn.LayerNorm(2))
     with torch.no_grad():
-        model[0].weight.copy_(torch.tensor([[3.0, 0, 0], [0, 4.0, 0]]))
+        layer.weight.copy_(torch.tensor([[3.0, 0, 0], [0, 4.0, 0]]))
     plain = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     hold(model, 2.0)
     found = freed(model.state_dict(), 2.0)

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from diffmem.analysis.figures.forest import TITLES, forest
 from diffmem.analysis.laws.blocks import COLUMNS
@@ -21,6 +23,12 @@ def table(**changes: float) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(**changes)
 
 
+def marks(axes: Axes, marker: str) -> list[tuple[float, int, Line2D]]:
+    """Where each mark of this kind stands."""
+    found = [(*np.asarray(line.get_xydata())[0], line) for line in axes.lines if line.get_marker() == marker]
+    return [(float(x), int(y), line) for x, y, line in found if np.isfinite(x)]
+
+
 def test_times_are_ratios_and_other_effects_are_differences() -> None:
     found = forest(table()).data.set_index(["arm", "estimand"])
     assert found.loc[("wide", "window"), "effect"] == pytest.approx(np.exp(0.5))
@@ -33,11 +41,9 @@ def test_a_panel_an_estimand_a_row_an_arm_the_placebo_last_and_the_sure_filled()
     assert [one.get_title() for one in axes] == [""] * 3
     assert [one.get_title(loc="left") for one in axes] == [TITLES[name] for name in ("tau_gen", "window", "p_train")]
     assert [label.get_text() for label in axes[0].get_yticklabels()] == ["wide", "late", "placebo (nothing changed)"]
-    window = [line for line in axes[1].lines if line.get_marker() == "o" and np.isfinite(line.get_xdata()).all()]
-    filled = {int(line.get_ydata()[0]): line.get_markerfacecolor() != "white" for line in window}
+    filled = {y: line.get_markerfacecolor() != "white" for _, y, line in marks(axes[1], "o")}
     assert filled == {0: True, 1: False, 2: False}
-    bounds = [line for line in axes[0].lines if line.get_marker() == ">" and np.isfinite(line.get_xdata()).all()]
-    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in bounds] == [(pytest.approx(3), 1)]
+    assert [(x, y) for x, y, _ in marks(axes[0], ">")] == [(pytest.approx(3), 1)]
 
 
 def test_without_an_effect_it_says_why() -> None:

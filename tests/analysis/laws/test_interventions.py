@@ -1,7 +1,8 @@
 """Interventions on planted families: who only slows down, who widens the window, and a placebo that shows nothing."""
 
+from typing import Any
+
 import numpy as np
-import pandas as pd
 import pytest
 
 from diffmem.analysis.laws.interventions import Effects, effects
@@ -43,8 +44,9 @@ def found() -> Effects:
     )
 
 
-def row(found: Effects, name: str, estimand: str) -> "pd.Series[float]":
-    return found.table.set_index(["arm", "estimand"]).loc[(name, estimand)]
+def row(found: Effects, name: str, estimand: str) -> dict[Any, Any]:
+    (one,) = found.table[(found.table["arm"] == name) & (found.table["estimand"] == estimand)].to_dict("records")
+    return one
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,13 @@ def write_runs(path: Path, times: dict[int, float]) -> Path:
     return path
 
 
-def test_the_first_time_and_the_onsets_are_the_planted_ones(tmp_path: Path) -> None:
-    keys = ["runs.first", "runs.n64.t50", "runs.n64.t800", "runs.n32.t50"]
+def test_the_slope_and_the_onsets_are_the_planted_ones(tmp_path: Path) -> None:
+    keys = ["runs.slope", "runs.n64.t50", "runs.n64.t800", "runs.n32.t50"]
     places = {"runs": write_runs(tmp_path / "runs.csv", ONSETS)}
     found = noise_resolved.read(Request(places=places, keys=keys, images=Pictures())).found
-    assert found["runs.first"][:3] == (50, 50, 50)
+    true, _ = np.polyfit(np.log([5, 50, 200]), np.log([900, 300, 600]), 1)
+    assert found["runs.slope"].ours == pytest.approx(true, abs=0.02)
+    assert found["runs.slope"].setting == "n = 64, 2 of 2 runs"
     assert found["runs.n64.t50"].low < 303 < found["runs.n64.t50"].high
     assert "2 of 2 runs have not come to it" in found["runs.n64.t800"].note
     assert "no losses were measured there" in found["runs.n32.t50"].note
@@ -40,4 +42,4 @@ def test_the_first_time_and_the_onsets_are_the_planted_ones(tmp_path: Path) -> N
 def test_few_diffusion_times_are_refused(tmp_path: Path) -> None:
     places = {"runs": write_runs(tmp_path / "runs.csv", {5: 300.0})}
     with pytest.raises(InputError, match=r"fewer than 4 diffusion times: set eval\.t to more"):
-        noise_resolved.read(Request(places=places, keys=["runs.first"], images=Pictures()))
+        noise_resolved.read(Request(places=places, keys=["runs.slope"], images=Pictures()))
