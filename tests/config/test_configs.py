@@ -71,7 +71,7 @@ def overrides(group: str, name: str, roots: dict[str, Path]) -> list[str]:
         words = [word for word in tiny if not word.startswith(("train.steps", f"{group}."))] + ["train.steps=3"]
         words += ["eval.samples=128", "eval.test_images=64"]
     if group == "sampler" or name in ("study", "full"):
-        words += ["sampler.calls=2", "eval.samples=128"]
+        words += [f"sampler.calls={3 if name == 'heun' else 2}", "eval.samples=128"]
     elif group != "diffusion":
         words += ["sampler.calls=2"]
     return [f"{group}={name}", *words]
@@ -120,7 +120,7 @@ def test_every_experiment_is_a_valid_grid(name: str) -> None:
     grid = compose_grid([f"experiment={name}"])
     points = {(config.data.n, config.seed) for config in grid}
     assert len(points) == len(grid)
-    one_n = name in ("labels", "targets") or name.startswith("interventions/")  # of other axes
+    one_n = name.startswith(("labels", "targets", "interventions/"))  # of other axes
     assert one_n or len({config.data.n for config in grid}) > 4
     other = 100 if name == "interventions/placebo" else 0  # whose subset is the control's, and nothing else of a seed
     assert all(config.data.index + other == config.seed for config in grid)  # a replicate is another subset and seed
