@@ -231,10 +231,27 @@ class Config:
                 if value is not None and value > last:
                     raise InputError(f"{name}={value} is past the last diffusion time {last} (diffusion.T - 1).")
         self.sampler.check(self.diffusion)
+        self._check_weights()
+        if self.stop.f_mem is not None and self.train.t is not None:
+            raise InputError(
+                f"stop.f_mem={self.stop.f_mem} needs samples, and a model trained at one fixed train.t={self.train.t} "
+                "cannot sample: leave stop.f_mem=null."
+            )
+        labels.check(self.data, self.model, self.train.label_dropout, self.sampler.guidance)
+        if self.eval.kl_samples is not None:
+            self._check_density(self.eval.kl_samples)
+
+    def _check_weights(self) -> None:
+        """Raise InputError for weights to begin with, to average or to evaluate that do not go together."""
         if self.train.init is not None and self.model.spectral_norm is not None:
             raise InputError(
                 f"model.spectral_norm={self.model.spectral_norm} would scale the layers of "
                 f"train.init={self.train.init}, so that it is another network from step 0 on: leave one of them null."
+            )
+        if self.train.ema == "posthoc" and self.model.spectral_norm is not None:
+            raise InputError(
+                f"model.spectral_norm={self.model.spectral_norm} divides weights by what is no average of theirs, and "
+                "train.ema=posthoc adds averages of weights: use train.ema=power, or leave model.spectral_norm=null."
             )
         if self.eval.weights == "posthoc" and self.train.ema != "posthoc":
             raise InputError("eval.weights=posthoc needs the averages that train.ema=posthoc stores: train with it.")
@@ -245,14 +262,6 @@ class Config:
                 else "eval.weights=ema is of one average, and train.ema=posthoc stores two: use eval.weights=posthoc "
                 "eval.ema_sigma=0.1."
             )
-        if self.stop.f_mem is not None and self.train.t is not None:
-            raise InputError(
-                f"stop.f_mem={self.stop.f_mem} needs samples, and a model trained at one fixed train.t={self.train.t} "
-                "cannot sample: leave stop.f_mem=null."
-            )
-        labels.check(self.data, self.model, self.train.label_dropout, self.sampler.guidance)
-        if self.eval.kl_samples is not None:
-            self._check_density(self.eval.kl_samples)
 
     def _check_density(self, points: int) -> None:
         """Raise InputError where the model has no density, or the data have none to compare it with."""

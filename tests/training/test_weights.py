@@ -134,6 +134,7 @@ def test_a_damaged_checkpoint_on_the_way_is_named_before_a_row_is_written(run: R
     [
         ({"train": {"ema": "posthoc"}, "eval": {"weights": "ema"}}, "stores two: use eval.weights=posthoc"),
         ({"train": {"ema": "power", "ema_sigma": 0.1}, "eval": STORED}, "needs the averages that train.ema=posthoc"),
+        ({"train": {"ema": "posthoc"}, "model": {"spectral_norm": 1.0}}, "train.ema=posthoc adds averages of weights"),
         ({"train": {"ema": "posthoc"}, "eval": {"weights": "posthoc"}}, "set eval.ema_sigma, such as 0.1"),
         ({"eval": {"ema_sigma": 0.1}}, "eval.ema_sigma=0.1 is the width of eval.weights=posthoc"),
         ({"train": {"ema": "posthoc"}, "eval": {"weights": "posthoc", "ema_sigma": 0.3}}, "eval.ema_sigma=0.3"),
