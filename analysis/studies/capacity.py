@@ -49,9 +49,9 @@ def _round_steps(times: pd.DataFrame) -> list[int]:
 def _found(ends: pd.DataFrame, width: int, setting: str) -> Found:
     if width not in ends.index:
         return missing(setting, f"no runs of W = {width}.")
-    row = ends.loc[width]
+    (row,) = ends.loc[[width]].to_dict("records")
     if row["status"] == "bracketed":
         return Found(row["n_star"], row["low"], row["high"], setting)
     if row["status"] == "between":
         return Found(math.sqrt(row["low"] * row["high"]), row["low"], row["high"], setting)
-    return missing(setting, f"n* is {boundary_words({'width': width, **row.to_dict()})}.")
+    return missing(setting, f"n* is {boundary_words(row)}.")

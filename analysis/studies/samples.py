@@ -30,7 +30,7 @@ def read(request: Request) -> Reading:
     setting = setting_words(fitted.family)
     found = {}
     for key in request.keys:
-        share, low, high = (float(rows.loc[steps[key], f"f_mem{end}"]) for end in ("", "_low", "_high"))
+        share, low, high = (float(rows[f"f_mem{end}"].loc[steps[key]]) for end in ("", "_low", "_high"))
         found[key] = Found(share, low, high, f"{setting}, step {steps[key]:,}")
     sheets = [sheet for step in steps.values() if (sheet := request.images.sheet(Path(entry["path"]), step))]
     return Reading(found, Picture(samples_beside_neighbours(sheets), sheet_rows(sheets)))

@@ -36,5 +36,6 @@ def rows() -> list[tuple[object, ...]]:
 
 
 if __name__ == "__main__":
+    counted = rows()
     with TABLE.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([HEAD, *rows()])
+        csv.writer(file, lineterminator="\n").writerows([HEAD, *counted])
