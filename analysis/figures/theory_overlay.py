@@ -35,7 +35,7 @@ def overlay(table: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
     colours = drawing.colours(table["n"])
     for axes, name in zip(grid, ("test", "train"), strict=False):
         for (kind, _, n), part in table.fillna({"run": ""}).groupby(["kind", "run", "n"]):
-            axes.plot(part["tau"], part[name], color=colours[n], **STYLES[str(kind)])
+            axes.plot(part["tau"], part[name], color=colours[float(str(n))], **STYLES[str(kind)])
         axes.axhline(facts["best"], color=MUTED, linestyle=(0, (1, 1.5)), linewidth=1.4)
         axes.set(xscale="log", xlabel=TAU, ylabel=f"{name} loss at $t$ = {facts['t']:.3g}")
         limit = table.loc[table["kind"] == "limit", "tau"]

@@ -38,13 +38,14 @@ def read(request: Request) -> Reading:
 def _weighted(key: str, table: pd.DataFrame, steps: Found) -> Found:
     """The ratio of `key` in loss-weighted time; `steps` is that in steps."""
     arms, time, _ = key.split(".")
-    both = []
+    both: list[pd.DataFrame] = []
     for arm in arms.split("/"):
         rows = table[(table["arm"] == arm) & (table["time"] == time)]
         if rows["pace"].isna().any():
             return missing(steps.setting, f"the pace of {arm} is not known: its training images, or its optimizer.")
         both.append(rows.assign(tau=rows["tau"] * rows["pace"]))
-    return laws.ratio(*both, "tau", steps.setting)._replace(setting=steps.setting)
+    arm_rows, control = both
+    return laws.ratio(arm_rows, control, "tau", steps.setting)._replace(setting=steps.setting)
 
 
 @styled

@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         getattr(importlib.import_module(f"diffmem.{room}.{name}"), arguments.what)
         for room, name in zip(("theory", "analysis.figures"), FIGURES[arguments.what], strict=True)
     )
-    given = []
+    given: list[object] = []
     if arguments.what == "overlay":
         from diffmem.cli.overlay import read_networks
 

@@ -82,7 +82,7 @@ def log_density(epsilon: Denoiser, process: Process, x: Tensor, tolerance: float
         points = torch.from_numpy(state[: count * d]).reshape(count, d).to(x)
         t = torch.full((count,), float(time(place)), dtype=x.dtype, device=x.device)
         sigma = 1 / math.sqrt(1 + math.exp(-2 * place))
-        value, pulled = vjp(lambda x: epsilon(x, t), points)
+        value, pulled, *_ = vjp(lambda x: epsilon(x, t), points)
         (gradients,) = vmap(pulled)(rows)  # of each value of epsilon: [d, B, d]
         moved = sigma * (value - sigma * points)
         spread = sigma * (torch.einsum("kbk->b", gradients) - sigma * d)

@@ -31,11 +31,11 @@ def inject(model: nn.Module, rank: int) -> None:
 
 def merged(model: nn.Module) -> dict[str, Tensor]:
     """The weights W + B A of a network with adapters, in the names of the network without."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.tuners.lora.layer import Conv2d, Linear
 
     weights = {name.replace(BASE, ""): weight for name, weight in model.state_dict().items() if ADAPTER not in name}
     for name, layer in model.named_modules():
-        if isinstance(layer, BaseTunerLayer):
+        if isinstance(layer, (Conv2d, Linear)):
             (adapter,) = layer.active_adapters
             weights[f"{name}.weight"] = weights[f"{name}.weight"] + layer.get_delta_weight(adapter)
     return weights

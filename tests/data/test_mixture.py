@@ -138,7 +138,7 @@ def test_a_component_is_its_normal(dim: int, alpha_bar: float, mu: float, sigma:
     spread = math.sqrt(alpha_bar * sigma**2 + 1 - alpha_bar)
     center = math.sqrt(alpha_bar) * mu * (1 - 2 * labels[:, None].numpy())
     found = log_density(x, alpha_bar, mu, sigma, labels)
-    truth = norm.logpdf(x.detach().numpy(), center, spread).sum(axis=1)
+    truth = np.sum(norm.logpdf(x.detach().numpy(), center, spread), axis=1)
     np.testing.assert_allclose(found.detach().numpy(), truth, rtol=1e-9, atol=1e-9)
     (gradient,) = torch.autograd.grad(found.sum(), x)
     torch.testing.assert_close(score(x, alpha_bar, mu, sigma, labels), gradient)

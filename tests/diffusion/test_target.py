@@ -164,9 +164,7 @@ def test_a_linear_denoiser_has_one_trajectory_under_all_targets(weighted: bool) 
         for t in TIMES.tolist():
             ends[name, t] = descended(process, target, law, t)
     for (name, t), end in ends.items():
-        torch.testing.assert_close(
-            end, ends["epsilon", t], rtol=2e-3, atol=2e-4, msg=lambda text, at=(name, t): f"{at} {text}"
-        )
+        torch.testing.assert_close(end, ends["epsilon", t], rtol=2e-3, atol=2e-4, msg=f"{name} at t = {t}")
 
 
 def descended(process: Process, target: Target, law: Law, t: int) -> Tensor:

@@ -1,5 +1,6 @@
 """The figure of the divergence: what it draws, and that a divergence may be below zero by chance."""
 
+import numpy as np
 import pandas as pd
 
 from diffmem.analysis.figures.divergence import divergence, divergence_curves
@@ -12,13 +13,13 @@ ROWS = pd.DataFrame({"run": ["a"] * 3 + ["b"] * 3, "n": [32] * 3 + [64] * 3, "st
 
 def test_every_run_has_its_curve() -> None:
     figure = divergence(divergence_curves(ROWS))
-    drawn = [line.get_ydata() for line in figure.axes[0].get_lines()]
-    assert [list(map(float, curve)) for curve in drawn] == [[40.0, 0.5, 3.0], [41.0, -0.01, 0.2]]
+    drawn = [np.asarray(line.get_ydata()).tolist() for line in figure.axes[0].get_lines()]
+    assert drawn == [[40.0, 0.5, 3.0], [41.0, -0.01, 0.2]]
 
 
 def test_rows_without_it_have_no_curve() -> None:
     assert divergence_curves(ROWS.drop(columns=["kl", "kl_se", "kl_error"])).empty
-    assert len(divergence_curves(ROWS.assign(kl=[1.0, None, 2.0, 3.0, 4.0, 5.0]))) == 5
+    assert len(divergence_curves(ROWS.assign(kl=[1.0, np.nan, 2.0, 3.0, 4.0, 5.0]))) == 5
 
 
 def test_a_table_may_hold_one_below_zero() -> None:
