@@ -83,8 +83,11 @@ class Pictures:
     def pace(self, path: Path) -> float | None:
         """What a training step of the run in `path` adds to loss-weighted time: of SGD, r lr / (1 - momentum).
 
-        None where its training images cannot be had, and of optimizers whose step is not the gradient's.
+        None where there is no run or its training images cannot be had, and of optimizers whose step is not the
+        gradient's.
         """
+        if not RunDir(path).config_path.exists():
+            return None
         run = load_run(path)
         config, parts = run.config, self._split(run)
         if parts is None or not isinstance(config.optimizer, SGDOptimizer):

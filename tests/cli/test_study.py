@@ -11,19 +11,11 @@ from tests.helpers.families import planted_rows
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "data" / "digits_law.csv"
 TINY = [
-    *(
-        "data.n=8",
-        "seed=0",
-        "data.index=0",
-        "model.width=4",
-        "model.groups=2",
-        "model.multipliers=[1]",
-        "train.steps=3",
-        "train.batch=4",
-    ),
-    *("grid.first=1", "sampler.calls=2", "eval.samples=128", "eval.test_images=64", "eval.loss_draws=64", "threads=1"),
-    *("eval.bootstrap=10", "stop.f_mem=null", "executor=here"),
+    *("data.n=8", "seed=0", "data.index=0", "model.width=4", "train.steps=3", "train.batch=4", "grid.first=1"),
+    *("sampler.calls=2", "eval.samples=128", "eval.test_images=64", "eval.loss_draws=64", "eval.bootstrap=10"),
+    *("stop.f_mem=null", "threads=1", "executor=here"),
 ]
+UNET = ["model.groups=2", "model.multipliers=[1]"]
 
 
 def test_without_a_figure_it_lists_them_with_their_claims(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,9 +33,11 @@ def test_every_figure_trains_three_steps_and_is_read_back(name: str, empty: Path
     """Its last arm; the others are read from a table that is there."""
     study = read_study(name)
     *others, last = study.reduced
-    planted_rows(16, 300, 100).to_csv("planted.csv", index=False)
+    losses = {f"{name}_t{t}": 0.1 for name in ("R", "R2", "loss_train", "loss_test") for t in (100, 300)}
+    planted_rows(16, 300, 100).assign(**losses).to_csv("planted.csv", index=False)
     there = [word for arm in others for word in ("--from", f"{arm}=planted.csv")]
-    assert main(["study", name, *TINY, *there]) == 0
+    network = [] if "mixture" in str(study.reduced[last]) else UNET
+    assert main(["study", name, *TINY, *network, *there]) == 0
     folder = Path("runs/study") / name / "reduced"
     assert len(list((folder / last).glob("*/metrics.jsonl"))) == 1
     table = pd.read_csv(folder / "claims.csv")
@@ -65,7 +59,7 @@ def test_a_table_that_is_there_is_read_and_nothing_is_run(empty: Path, capsys: p
 
 
 def test_a_dry_run_costs_every_arm_and_writes_nothing(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["study", "fig2", "--dry-run", *TINY, "executor.tflops=1"]) == 0
+    assert main(["study", "fig2", "--dry-run", *TINY, *UNET, "executor.tflops=1"]) == 0
     assert "family: 1 run in runs/study/fig2/reduced/family, longest first: 1 new." in capsys.readouterr().out
     assert list(empty.iterdir()) == []
 
