@@ -94,7 +94,12 @@ def placed(values: Any, zero: float) -> np.ndarray:
 
 
 def log_ticks(axis: Axis, low: float, high: float, extra: Mapping[float, str] | None = None) -> None:
-    """Ticks at decades, or at 1, 2, 5 where there are few, with `extra` ones (place -> label)."""
+    """Ticks at decades, or at 1, 2, 5 where there are few, with `extra` ones (place -> label).
+
+    An axis on which nothing is drawn has limits without a logarithm, and keeps its ticks.
+    """
+    if low <= 0:
+        return
     exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     decades = [10.0**k for k in exponents if low <= 10.0**k <= high]
     fine = [10.0**k * j for k in exponents for j in (1, 2, 5) if low <= 10.0**k * j <= high]

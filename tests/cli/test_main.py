@@ -30,7 +30,7 @@ BAD_OVERRIDES = [
     ("+extra=1", "extra is no option"),
     ("data=digit", "data=digit: data is one of array, celeba, cifar10, digits"),
     ("data=null", "data is one of"),
-    ("experiment=none", "experiment is one of digits_law, labels, mixture, quickstart, study."),
+    ("experiment=none", "experiment is one of digits_law, ema_width, finetune, interventions/augmentation, "),
     ("data.dim=3", "data.dim does not apply to data=digits"),
     ("data.n", "write key=value"),
     ("data.n=0", "data.n=0 is out of range: it must be >= 2 and <= 100000000."),
