@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 P = ParamSpec("P")
 
@@ -96,9 +96,11 @@ def placed(values: Any, zero: float) -> np.ndarray:
 def log_ticks(axis: Axis, low: float, high: float, extra: Mapping[float, str] | None = None) -> None:
     """Ticks at decades, or at 1, 2, 5 where there are few, with `extra` ones (place -> label).
 
-    An axis on which nothing is drawn has limits without a logarithm, and keeps its ticks.
+    An axis on which nothing is drawn has limits without a logarithm, and no ticks.
     """
     if low <= 0:
+        axis.set_major_locator(NullLocator())
+        axis.set_minor_locator(NullLocator())
         return
     exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     decades = [10.0**k for k in exponents if low <= 10.0**k <= high]
