@@ -1,5 +1,7 @@
 """Low-rank adapters: they begin as the network, only they move, and a checkpoint holds plain weights."""
 
+import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -24,6 +26,10 @@ from diffmem.training.step import prepare
 from diffmem.training.train import train
 from tests.helpers.tiny import outcome_bytes, tiny
 
+pytestmark = pytest.mark.skipif(
+    os.environ.get("DIFFMEM_NEED_PEFT") != "1" and importlib.util.find_spec("peft") is None,
+    reason="peft is not installed: tests/adapters.sh installs it and runs this test",
+)
 CPU = torch.device("cpu")
 RANK = 2
 
@@ -123,6 +129,12 @@ def test_checkpoints_are_plain_networks_to_everyone(run: RunDir) -> None:
     (target,) = open_targets([f"{run.path}@24"], ImagePaths())
     assert target.load is not None
     assert target.draw(3, target.load(CPU)).shape == (3, 1, 8, 8)
+
+
+def test_the_rank_is_part_of_what_the_run_is_known_by(run: RunDir, before: RunDir, tmp_path: Path) -> None:
+    names = {rank: plan(settings(tmp_path, f"{before.path}@3", lora_rank=rank)).run.name for rank in (1, RANK, None)}
+    assert names[RANK] == run.name
+    assert len(set(names.values())) == 3
 
 
 def test_the_files_are_as_long_as_is_said_before(run: RunDir) -> None:
