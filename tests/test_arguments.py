@@ -44,7 +44,8 @@ def test_every_number_has_bounds_on_both_sides(key: str, declared: Any) -> None:
 
 def test_paths_are_known_as_such() -> None:
     of_data = {"data.root", "data.label_file", "data.decoder"}
-    assert path_keys(Config) == path_keys(TheoryConfig) == {*of_data, "out"}
+    assert path_keys(Config) == {*of_data, "out", "train.init"}
+    assert path_keys(TheoryConfig) == {*of_data, "out", "family"}
 
 
 def test_whole_numbers() -> None:
