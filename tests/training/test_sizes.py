@@ -15,7 +15,8 @@ from diffmem.training.initial import initial_state
 from diffmem.training.sizes import sizes
 
 DATA = {"unet": "digits", "unet_reference": "fashion_mnist", "resmlp": "mixture"}
-WIDTHS = {"unet": ["model.width=16", "model.multipliers=[1,2]", "model.attention=[2]"], "unet_reference": []}
+SMALL = ["model.width=8", "model.multipliers=[1,2]", "model.attention=[2]"]
+WIDTHS = {"unet": SMALL, "unet_reference": SMALL}
 OPTIMIZERS = ["optimizer=adam", "optimizer=adamw", "optimizer=sgd", "optimizer.momentum=0"]
 
 
