@@ -16,6 +16,7 @@ from .material import Material
 
 LEAST = 4  # diffusion times that make a map
 TOP = 0.5  # of the colours: half of what was learned
+ABREAST = 4  # panels in a row
 
 
 def draw(material: Material) -> Picture | None:
@@ -37,12 +38,16 @@ def picture(rows: pd.DataFrame) -> Picture | None:
 @styled
 def _map(table: pd.DataFrame) -> Figure:
     panels = list(table.groupby(["n", "width"]))
-    figure = Figure(figsize=(1.4 + 3.3 * len(panels), 3.9), layout="constrained")
+    columns, lines = min(len(panels), ABREAST), -(-len(panels) // ABREAST)
+    figure = Figure(figsize=(1.4 + 3.3 * columns, 0.5 + 3.4 * lines), layout="constrained")
     several = table["width"].nunique() > 1
-    for axes, ((n, width), part) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    grid = figure.subplots(lines, columns, squeeze=False).ravel()
+    for spare in grid[len(panels) :]:
+        spare.remove()
+    for axes, ((n, width), part) in zip(grid, panels, strict=False):
         mesh = _panel(axes, part[part["step"] > 0])
         axes.set_title(f"$n$ = {n:,}" + (f", $W$ = {width}" if several else ""))
-    figure.axes[0].set_ylabel("diffusion time $t$ (more noise upwards)")
+    figure.supylabel("diffusion time $t$ (more noise upwards)", fontsize=10.5)
     figure.supxlabel(STEP, fontsize=10.5)
     bar = figure.colorbar(mesh, ax=figure.axes, ticks=[0, GAP, 0.25, TOP], extend="both", aspect=30)
     bar.ax.set_yticklabels(["0", f"{GAP:g}, the line", "0.25", f"{TOP:g}"])

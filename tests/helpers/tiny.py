@@ -17,6 +17,17 @@ OVERRIDES = [
     *("eval.t=[2]", "eval.loss_draws=64", "eval.bootstrap=10", "eval.keep_samples=5", "device=cpu", "threads=1"),
 ]
 
+# options of a U-Net with every kind of layer
+SMALL_UNET: dict[str, Any] = {
+    "width": 8,
+    "multipliers": (1, 2),
+    "blocks": 1,
+    "heads": 2,
+    "groups": 4,
+    "attention": (2,),
+    "mid_attention": True,
+}
+
 TINY = compose([*OVERRIDES, "executor=here"]).to_mapping()
 
 

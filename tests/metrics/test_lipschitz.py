@@ -1,7 +1,5 @@
 """The largest singular value of a network's Jacobian: exact for linear ones, and autograd's own for U-Nets."""
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,17 +10,9 @@ from diffmem.diffusion.process import Process
 from diffmem.errors import InputError
 from diffmem.metrics.lipschitz import lipschitz, steepest
 from diffmem.models import build
+from tests.helpers.tiny import SMALL_UNET
 
 PROCESS = Process.from_config(LinearDiffusion(T=100, beta_first=1e-4, beta_last=2e-2))
-SIZE: dict[str, Any] = {
-    "width": 8,
-    "multipliers": (1, 2),
-    "blocks": 1,
-    "heads": 2,
-    "groups": 4,
-    "attention": (2,),
-    "mid_attention": True,
-}
 
 
 class Linear(nn.Module):
@@ -47,7 +37,7 @@ def test_of_a_linear_network_it_is_the_norm_of_its_matrix() -> None:
     assert model.dropout.training
 
 
-@pytest.mark.parametrize("cfg", [UNetModel(**SIZE, dropout=0.5), UNetReferenceModel(**SIZE, dropout=0.5)])
+@pytest.mark.parametrize("cfg", [UNetModel(**SMALL_UNET, dropout=0.5), UNetReferenceModel(**SMALL_UNET, dropout=0.5)])
 def test_of_a_network_it_is_that_of_its_jacobian(cfg: UNetModel) -> None:
     torch.manual_seed(0)
     model, x, t = build(cfg, (1, 4, 4)).eval(), torch.randn(2, 1, 4, 4), torch.tensor([5, 700])

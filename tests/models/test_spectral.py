@@ -1,7 +1,5 @@
 """Layers held at a singular value: their norm in training and after, and the ordinary network that is stored."""
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,19 +7,11 @@ from torch import Tensor, nn
 from diffmem.config.model import ResMLPModel, UNetModel, UNetReferenceModel
 from diffmem.models import build
 from diffmem.models.spectral import freed, hold
+from tests.helpers.tiny import SMALL_UNET
 
-SIZE: dict[str, Any] = {
-    "width": 8,
-    "multipliers": (1, 2),
-    "blocks": 1,
-    "heads": 2,
-    "groups": 4,
-    "attention": (2,),
-    "mid_attention": True,
-}
 CASES = {
-    "unet": (UNetModel(**SIZE, dropout=0.0), (1, 8, 8)),
-    "unet_reference": (UNetReferenceModel(**SIZE, dropout=0.0), (1, 8, 8)),
+    "unet": (UNetModel(**SMALL_UNET, dropout=0.0), (1, 8, 8)),
+    "unet_reference": (UNetReferenceModel(**SMALL_UNET, dropout=0.0), (1, 8, 8)),
     "resmlp": (ResMLPModel(width=8, blocks=2), (5,)),
 }
 
