@@ -39,10 +39,8 @@ from .times.words import window_end
 
 TABLES = ("metrics.csv", "timescales.csv", "laws.json", "collapse.json", "phase.csv", "phase_boundary.csv")
 FITS = Path("runs/fit")  # of tables that have no folder of runs to lie in
-NO_BIAS = (
-    "the rows hold no p_train, so tau_bias is absent and the window ends at tau_mem, where 5% of samples are copies: "
-    "samples lean towards the training images before that."
-)
+NO_BIAS = "the rows hold no p_train, so tau_bias is absent and the window ends at tau_mem"
+NO_BIAS_COPIES = f"{NO_BIAS}, where 5% of samples are copies: samples lean towards the training images before that."
 
 
 class Images(Protocol):
@@ -121,7 +119,7 @@ def fit(source: str | Path, choices: Choices | None = None, out: str | Path | No
         loss_t=chosen.loss_t,
     )
     if window_end(times) == "tau_mem":
-        family.warnings.append(NO_BIAS)
+        family.warnings.append(NO_BIAS_COPIES if chosen.mem == Choices.mem else f"{NO_BIAS} ({chosen.mem}).")
     family.warnings.extend(_few_calls(family, times))
     fitted = laws(times, group=chosen.group)
     collapsed = family_collapse(family, chosen.quality, group=chosen.group)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from diffmem.training.plan import Plan
 
 FREE = ("executor", "device=", "threads=", "hydra")  # overrides that change no run
+OF_LOSSES = {"mem": "overfit_onset", "gen": "loss_reaches"}  # the times of models that cannot sample
 SHARED = 20  # runs of one sentence that are named each
 SUMMARY = "run a grid through an executor, then fit, draw and report it"
 
@@ -110,7 +111,8 @@ def carry_out(
             print("Nothing to do: every run of the sweep is over.")
         if code > 2 or not reported:
             return code
-        return max(code, report.write_report(pipeline.fit(folder), root))
+        choices = None if any(planned.config.can_sample for planned in plans) else pipeline.Choices(**OF_LOSSES)
+        return max(code, report.write_report(pipeline.fit(folder, choices), root))
 
 
 def _with_experiment(overrides: list[str], asked: bool) -> list[str]:

@@ -316,3 +316,11 @@ def test_a_sweep_adds_nothing_to_the_quickstart_unasked(
     )
     assert list(empty.iterdir()) == []
     assert main(["sweep", "--cfg", *words]) == 0  # shows, and does nothing
+
+
+def test_a_sweep_of_models_that_cannot_sample_is_read_off_its_losses(
+    empty: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sweep", *OVERRIDES, "experiment=null", "executor=here", "train.t=2", "out=runs"]) == 0
+    assert "the window ends at tau_mem (overfit_onset)" in capsys.readouterr().err
+    assert Path("runs/report.html").is_file()
