@@ -23,6 +23,7 @@ SHORT = [
 ]
 SMALL_UNET = ["model=unet_tiny", "model.width=8", "model.groups=4"]
 OWN = {"array": ["data.size=8", "data.range=[-1,1]"], "latents": ["data.size=4"], "hub": ["data.size=8"]}
+KL = ("mixture_study", "mixture_width")  # experiments that measure the divergence
 INTERVENTIONS = sorted(
     (name for name in groups()["experiment"] if name.startswith("interventions/")),
     key=lambda name: name != "interventions/control",
@@ -64,7 +65,7 @@ def overrides(group: str, name: str, roots: dict[str, Path]) -> list[str]:
     elif group == "model":
         words += ["data.n=8", *(["data=mixture"] if name == "resmlp" else ["model.width=8"])]
     elif group == "experiment":
-        words += ["data.n=8", "model.width=8"]
+        words += ["data.n=8", "model.width=8", *(["eval.kl_samples=8"] if name in KL else [])]
         words += ["model.multipliers=[1,2]", "model.blocks=1", "model.attention=[]"] if name == "study" else []
     else:
         tiny = [word for word in OVERRIDES if word.partition("=")[0] not in (group, "diffusion.T", "optimizer.lr")]

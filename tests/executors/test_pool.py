@@ -1,4 +1,4 @@
-"""A pool that is left while its server still loads torch: nothing is trained, and nothing ugly is said."""
+"""A pool that is left while its server still loads what it loads first: nothing is trained, and nothing ugly is said."""
 
 import os
 import signal
@@ -13,6 +13,26 @@ from diffmem.store import find_runs
 from tests.helpers.tiny import OVERRIDES
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc").is_dir(), reason="children are read from /proc")]
+
+
+# a module that takes as long to load as there is anybody to load it for
+ENDLESS = """
+import os
+import time
+
+sweep = os.getppid()
+while os.getppid() == sweep:
+    time.sleep(0.05)
+raise SystemExit
+"""
+SWEEP = """
+import sys
+from diffmem.cli.main import main
+from diffmem.executors import pool
+
+pool.PRELOAD.insert(0, "endless")
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def loading(sweep: int) -> bool:
@@ -31,9 +51,9 @@ def loading(sweep: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_leaves_at_once(number: signal.Signals, tmp_path: Path) -> None:
     words = ["sweep", "experiment=null", *OVERRIDES, "data.n=8,10", "executor=pool", "executor.workers=2", "out=runs"]
-    code = "import sys; from diffmem.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    (tmp_path / "endless.py").write_text(ENDLESS)
     sweep = subprocess.Popen(
-        [sys.executable, "-c", code, *words],
+        [sys.executable, "-c", SWEEP, *words],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
