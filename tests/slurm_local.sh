@@ -13,8 +13,11 @@ if [ "$action" = stop ]; then
         [ -z "$(squeue --noheader || true)" ] && break
         sleep 0.5
     done
-    for file in "$folder"/*.pid; do
-        [ -f "$file" ] && kill "$(cat "$file")" 2>/dev/null || true
+    daemons=$(cat "$folder"/*.pid 2>/dev/null || true)
+    kill $daemons 2>/dev/null || true
+    for _ in $(seq 60); do # until they have saved their state
+        kill -0 $daemons 2>/dev/null || break
+        sleep 0.5
     done
     exit 0
 fi

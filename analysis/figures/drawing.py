@@ -94,7 +94,7 @@ def placed(values: Any, zero: float) -> np.ndarray:
 
 
 def log_ticks(axis: Axis, low: float, high: float, extra: Mapping[float, str] | None = None) -> None:
-    """Ticks at decades, or at 1, 2, 5 where there are few, with `extra` ones (place -> label).
+    """Ticks at decades, or at 1, 2, 5 where there are few, or closer, with `extra` ones (place -> label).
 
     An axis on which nothing is drawn has limits without a logarithm, and no ticks.
     """
@@ -104,9 +104,13 @@ def log_ticks(axis: Axis, low: float, high: float, extra: Mapping[float, str] | 
         return
     exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     decades = [10.0**k for k in exponents if low <= 10.0**k <= high]
-    fine = [10.0**k * j for k in exponents for j in (1, 2, 5) if low <= 10.0**k * j <= high]
+    fine, finest = (
+        [10.0**k * j for k in exponents for j in steps if low <= 10.0**k * j <= high]
+        for steps in ((1, 2, 5), (1, 1.5, 2, 3, 4, 6, 8))
+    )
     extra = extra or {}
-    kept = {tick: plain(tick) for tick in (decades if len(decades) >= 3 else fine)} | dict(extra)
+    ticks = next(ticks for ticks in (decades, fine, finest) if len(ticks) >= 3 or ticks is finest)
+    kept = {tick: plain(tick) for tick in ticks} | dict(extra)
     axis.set_major_locator(FixedLocator(sorted(kept)))
     axis.set_major_formatter(FuncFormatter(lambda tick, _: kept.get(tick, "")))
     axis.set_minor_locator(
