@@ -163,7 +163,7 @@ def test_a_run_whose_data_are_others_on_its_node_is_not_trained(tmp_path: Path) 
     here = plan(quick(tmp_path, ray_cluster.OPTIONS))
     refused = _work(replace(here, run=RunDir(here.run.path.with_name("digits-n8-w4-s0-00000000"))), None)
     assert isinstance(refused, InputError)
-    assert "data=digits is not on" in str(refused)
+    assert str(refused).startswith("data=digits, or train.init, is not on ")
     assert list(tmp_path.iterdir()) == []
 
 
