@@ -1,6 +1,6 @@
 """One thread a test process, since the suite runs on as many processes as there are cores; no deadlines.
 
-Nothing is flushed to the disk: a test that kills a process does not cut the power, and on a busy disk that takes longest.
+Nothing is flushed to the disk: a test that kills a process cuts no power, and on a busy disk that takes longest.
 """
 
 import os

@@ -14,6 +14,8 @@ from ..laws.interventions import CONTROL, PLACEBO, effects
 from ..tables.family import Family, read_table
 from .reading import Found, Reading, Request, missing
 
+TIMES_OF = {"window": ("tau_gen", "tau_bias")}  # without which there is none
+
 
 def read(request: Request) -> Reading:
     """The reader `interventions`."""
@@ -32,7 +34,9 @@ def _found(key: str, rows: Mapping[tuple[str, str], Mapping[Any, Any]], setting:
     if np.isfinite(row["bound"]):
         return missing(setting, f"at least {row['bound']:.2g}: not reached by the last step.")
     if np.isnan(row["effect"]):
-        return missing(setting, "fewer than two pairs of runs have it.")
+        late = [row for name in TIMES_OF.get(estimand, ()) if np.isfinite((row := rows[arm, name])["bound"])]
+        words = [f"{row['estimand']} is at least {row['bound']:.2g} times the control's" for row in late]
+        return missing(setting, f"{'; '.join(words) or 'fewer than two pairs of runs have it'}.")
     return Found(row["effect"], row["low"], row["high"], f"{setting}, {row['pairs']:.0f} pairs", _note(arm, row))
 
 

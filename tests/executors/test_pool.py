@@ -1,4 +1,4 @@
-"""A pool that is left while its server still loads what it loads first: nothing is trained, and nothing ugly is said."""
+"""A pool that is left while its server still loads what comes first: nothing is trained, and nothing ugly is said."""
 
 import os
 import signal

@@ -12,9 +12,9 @@ from diffmem.pictures import Pictures
 from tests.helpers.families import planted_rows
 
 
-def write_arm(path: Path, tau_bias: float, seeds: tuple[int, ...] = (0, 1, 2)) -> Path:
+def write_arm(path: Path, tau_bias: float, seeds: tuple[int, ...] = (0, 1, 2), tau_gen: float = 300) -> Path:
     rng = np.random.default_rng(int(tau_bias))
-    rows = [planted_rows(128, 20_000, 300, seed=seed, tau_bias=tau_bias, rng=rng, total=4000) for seed in seeds]
+    rows = [planted_rows(128, 20_000, tau_gen, seed=seed, tau_bias=tau_bias, rng=rng, total=4000) for seed in seeds]
     pd.concat(rows).to_csv(path, index=False)
     return path
 
@@ -25,7 +25,8 @@ def reading(tmp_path_factory: pytest.TempPathFactory) -> Reading:
     arms = {"control": 1000.0, "placebo": 1001.0, "wide": 3000.0, "never": 1e6}
     places = {arm: write_arm(folder / f"{arm}.csv", tau) for arm, tau in arms.items()}
     places["apart"] = write_arm(folder / "apart.csv", 1000.0, (7,))
-    keys = ["placebo.window", "wide.window", "wide.p_train", "never.window", "apart.window", "wide.gap"]
+    places["late"] = write_arm(folder / "late.csv", 1000.0, tau_gen=1e6)
+    keys = ["placebo.window", "late.window", "wide.window", "wide.p_train", "never.window", "apart.window", "wide.gap"]
     return interventions.read(Request(places=places, keys=keys, images=Pictures()))
 
 
@@ -45,6 +46,7 @@ def test_a_time_is_given_as_a_ratio_and_its_note_says_how_sure_it_is(reading: Re
 def test_what_is_not_known_says_why(reading: Reading) -> None:
     for key, words in (
         ("never.window", "at least "),
+        ("late.window", "tau_gen is at least "),
         ("apart.window", "no run of apart has one of the control beside it"),
         ("wide.gap", "fewer than two pairs of runs have it"),
     ):
@@ -53,5 +55,5 @@ def test_what_is_not_known_says_why(reading: Reading) -> None:
 
 
 def test_the_figure_has_every_arm_and_estimand(reading: Reading) -> None:
-    assert {*reading.picture.data["arm"]} == {"placebo", "wide", "never"}
+    assert {*reading.picture.data["arm"]} == {"placebo", "wide", "never", "late"}
     assert reading.picture.data.groupby("arm")["estimand"].nunique().eq(6).all()

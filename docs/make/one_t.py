@@ -1,0 +1,52 @@
+"""docs/data/targets_one_t.csv: steps at which networks of each target have learned their points, trained at one t alone.
+
+    for t in 100 200; do
+        diffmem sweep experiment=targets_mixture diffusion.predict=epsilon,x0,v seed=0,1 train.t=$t "eval.t=[$t]" \\
+            stop.f_mem=null out=runs/one_t/$t
+    done
+    python -m docs.make.one_t runs/one_t
+
+Each step is that at which the loss of ε on the training points falls through a level, interpolated in log step and log
+loss; the levels are LEVELS[t]. The sweeps end with a note that such runs are no family, which is why this reads them.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+import diffmem
+
+TABLE = Path(__file__).resolve().parents[1] / "data" / "targets_one_t.csv"
+LEVELS = {100: (0.3, 0.1), 200: (0.4, 0.3)}
+
+
+def crossing(steps: NDArray[np.int64], losses: NDArray[np.float64], level: float) -> float:
+    """The step at which `losses`, measured at `steps` [K], first fall through `level`; NaN where they do not."""
+    x, y = np.log(steps), np.log(losses / level)
+    below = np.flatnonzero(y < 0)
+    if not len(below) or below[0] == 0:
+        return float("nan")
+    i = below[0]
+    return float(np.exp(x[i - 1] - y[i - 1] * (x[i] - x[i - 1]) / (y[i] - y[i - 1])))
+
+
+def main(folder: Path) -> pd.DataFrame:
+    """The table of the runs in `folder`/T, one row for each t, level, target and replicate; written to TABLE."""
+    records = []
+    for t, levels in LEVELS.items():
+        for run in diffmem.load_runs(folder / str(t)):
+            rows = run.metrics().query("step > 0")
+            for level in levels:
+                step = crossing(rows["step"].to_numpy(), rows[f"loss_train_t{t}"].to_numpy(), level)
+                target = run.config.to_mapping()["diffusion"].get("predict", "epsilon")
+                records.append({"t": t, "loss": level, "target": target, "seed": run.config.seed, "step": round(step)})
+    table = pd.DataFrame(records).sort_values(["t", "loss", "target", "seed"], ascending=[True, False, True, True])
+    table.to_csv(TABLE, index=False)
+    return table
+
+
+if __name__ == "__main__":
+    print(main(Path(sys.argv[1])).to_string(index=False))
