@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from diffmem.training.plan import Plan
 
 FREE = ("executor", "device=", "threads=", "hydra")  # overrides that change no run
-OF_LOSSES = {"mem": "overfit_onset", "gen": "loss_reaches"}  # the times of models that cannot sample
 SHARED = 20  # runs of one sentence that are named each
 SUMMARY = "run a grid through an executor, then fit, draw and report it"
 
@@ -111,7 +110,8 @@ def carry_out(
             print("Nothing to do: every run of the sweep is over.")
         if code > 2 or not reported:
             return code
-        choices = None if any(planned.config.can_sample for planned in plans) else pipeline.Choices(**OF_LOSSES)
+        sampled = any(planned.config.can_sample for planned in plans)
+        choices = None if sampled else pipeline.Choices(mem="overfit_onset", gen="loss_reaches")
         return max(code, report.write_report(pipeline.fit(folder, choices), root))
 
 

@@ -1,4 +1,4 @@
-"""docs/data/targets_one_t.csv: steps at which networks of each target have learned their points, trained at one t alone.
+"""docs/data/targets_one_t.csv: steps at which networks of each target have learned their points, at one t alone.
 
     for t in 100 200; do
         diffmem sweep experiment=targets_mixture diffusion.predict=epsilon,x0,v seed=0,1 train.t=$t "eval.t=[$t]" \\
