@@ -1,7 +1,7 @@
 """A first sweep on somebody's own images: settings from what the images are and what the machine can do, and why.
 
 Sizes are tried from the largest down until the sweep fits the hours there are. The training settings are those of the
-quickstart, which are known to memorize: times in steps grow with n, about TO_COPIES n until 5% of samples are copies.
+`experiment=digits_law`, which are known to memorize: times in steps grow with n, about TO_COPIES n until 5% of samples are copies.
 """
 
 import math
@@ -133,7 +133,7 @@ def _of_size(
         + ("a CPU" if on_cpu else f"{size}x{size} pixels"),
         "train.steps": f"{TO_COPIES} n: 5% copies come at about 40 n with these settings on digits; "
         "stop.f_mem=0.05 ends a run when it has them",
-        "optimizer, train, eval, sampler": "those of the quickstart, which are known to memorize",
+        "optimizer, train, eval, sampler": "those of experiment=digits_law, which are known to memorize",
     }
     likely, longest = (wall_seconds(sorted(seconds, reverse=True), at_once) for seconds in (expected, most))
     return Proposal(words, likely, longest, cost, at_once, why)
