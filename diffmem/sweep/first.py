@@ -1,7 +1,8 @@
 """A first sweep on somebody's own images: settings from what the images are and what the machine can do, and why.
 
-Sizes are tried from the largest down until the sweep fits the hours there are. The training settings are those of the
-`experiment=digits_law`, which are known to memorize: times in steps grow with n, about TO_COPIES n until 5% of samples are copies.
+Sizes are tried from the largest down until the sweep fits the hours there are. The training settings are those of
+`experiment=digits_law`, which are known to memorize: times in steps grow with n, about TO_COPIES n until 5% of samples
+are copies.
 """
 
 import math
