@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import warnings as python_warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -189,7 +189,15 @@ def write_metrics_csv(family: Family, path: str | Path) -> None:
 
 def check_one_family(runs: pd.DataFrame) -> None:
     """Raises InputError naming the options in which runs differ that must agree within a family."""
-    settings = list(runs["settings"])
+    if shown := differences(list(runs["settings"])):
+        raise InputError(
+            f"the runs are no family, they differ in {shown}: only n, width, seed and data.index may "
+            "differ, so put the runs of one setting in a folder of their own."
+        )
+
+
+def differences(settings: Sequence[Mapping[str, Any]]) -> str:
+    """The options, dotted, that must agree within a family and do not in these settings, with their values; or ''."""
     keys = sorted(set().union(*settings))
     fixed = [key for key in keys if not any(key == name or key.startswith(name) for name in MAY_DIFFER)]
     shown = []
@@ -197,11 +205,7 @@ def check_one_family(runs: pd.DataFrame) -> None:
         values = {json.dumps(one.get(key) if key != INIT else one.get(key) is not None) for one in settings}
         if len(values) > 1:
             shown.append(f"{key} ({', '.join(sorted(values))})")
-    if shown:
-        raise InputError(
-            f"the runs are no family, they differ in {'; '.join(shown)}: only n, width, seed and data.index may "
-            "differ, so put the runs of one setting in a folder of their own."
-        )
+    return "; ".join(shown)
 
 
 def _read_csv(path: Path) -> Family:
@@ -236,7 +240,7 @@ def _read_csv(path: Path) -> Family:
 
 def read_run(run: RunDir, notes: list[str], evaluation: EvalDir | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
     """The entry of a run and its rows, by default those of its own evaluation; `notes` grows by what is left out."""
-    settings = dict(_dotted(run.read_config()))
+    settings = dict(dotted(run.read_config()))
     try:
         key: dict[str, Any] = {
             "run": run.name,
@@ -257,8 +261,9 @@ def read_run(run: RunDir, notes: list[str], evaluation: EvalDir | None = None) -
     return entry, pd.DataFrame(rows).assign(**key) if rows else pd.DataFrame()
 
 
-def _dotted(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def dotted(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """The options of nested settings, `data.n`, with their values."""
     pairs: list[tuple[str, Any]] = []
     for key, value in mapping.items():
-        pairs += _dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(prefix + key, value)]
+        pairs += dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(prefix + key, value)]
     return pairs

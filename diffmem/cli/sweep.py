@@ -65,6 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(as_mapping(cost), indent=1) if arguments.json else described(cost))
         return 0
     planned = prepare(overrides)
+    if arguments.adaptive and (shown := _differences(planned.plans)):
+        raise InputError(
+            f"--adaptive spends runs of one law, and these differ in {shown}: sweep one setting at a time."
+        )
     return carry_out(planned, (lambda plans: _run_adaptively(plans, arguments)) if arguments.adaptive else run_plans)
 
 
@@ -99,6 +103,10 @@ def carry_out(
     from diffmem.trackers.beside import beside
 
     plans = sweep.plans
+    if reported and (shown := _differences(plans)):
+        why = "so they have no common law: they are run, and not fitted"
+        notes([f"the runs differ in {shown}, {why}. For a law, sweep each setting into a folder of its own (out=)."])
+        reported = False
     notes([*dict.fromkeys(note for planned in plans for note in planned.notes), *auto.notes(plans[0].config)])
     # the user's own words: its images may be shown
     folder, root = plans[0].run.path.parent, getattr(plans[0].config.data, "root", None)
@@ -130,6 +138,13 @@ def _with_experiment(overrides: list[str], asked: bool) -> list[str]:
             f"experiment=quickstart for that, or experiment=null out=runs/mine for a grid of your own."
         )
     return ["experiment=quickstart", *overrides]
+
+
+def _differences(plans: "list[Plan]") -> str:
+    """The options in which the runs differ that must agree for a common law, or ''."""
+    from diffmem.analysis.tables.family import differences, dotted
+
+    return differences([dict(dotted(planned.config.to_mapping())) for planned in plans])
 
 
 def _print(results: "Sequence[RunResult]") -> None:

@@ -7,7 +7,8 @@
     python -m docs.make.one_t runs/one_t
 
 Each step is that at which the loss of ε on the training points falls through a level, interpolated in log step and log
-loss; the levels are LEVELS[t]. The sweeps end with a note that such runs are no family, which is why this reads them.
+loss; the levels are LEVELS[t]. The sweeps say that such runs have no common law and are not
+fitted, which is why this reads them.
 """
 
 import sys

@@ -324,3 +324,14 @@ def test_a_sweep_of_models_that_cannot_sample_is_read_off_its_losses(
     assert main(["sweep", *OVERRIDES, "experiment=null", "executor=here", "train.t=2", "out=runs"]) == 0
     assert "the window ends at tau_mem (overfit_onset)" in capsys.readouterr().err
     assert Path("runs/report.html").is_file()
+
+
+def test_a_sweep_of_several_settings_is_run_and_not_fitted(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*OVERRIDES, "experiment=null", "executor=here", "optimizer.lr=0.01,0.02", "train.steps=2", "out=runs"]
+    assert main(["sweep", "--adaptive", *words]) == 2
+    assert "these differ in optimizer.lr (0.01, 0.02)" in capsys.readouterr().err
+    assert list(empty.iterdir()) == []
+    assert main(["sweep", *words]) == 0
+    assert "the runs differ in optimizer.lr (0.01, 0.02), so they have no common law" in capsys.readouterr().err
+    assert len([path for path in Path("runs").iterdir() if path.is_dir()]) == 2
+    assert not Path("runs/report.html").exists()
