@@ -7,8 +7,7 @@
     python -m docs.make.one_t runs/one_t
 
 Each step is that at which the loss of ε on the training points falls through a level, interpolated in log step and log
-loss; the levels are LEVELS[t]. The sweeps say that such runs have no common law and are not
-fitted, which is why this reads them.
+loss; the levels are LEVELS[t]. The sweeps say that such runs have no common law, which is why this reads them.
 """
 
 import sys
