@@ -38,6 +38,8 @@ def agrees(claim: Claim, found: Found) -> str:
         return "not measured"
     if claim.published is None:
         return ""
+    if math.isnan(found.low) or math.isnan(found.high):
+        return "open"  # a number without an interval decides nothing
     low, high = claim.published if isinstance(claim.published, tuple) else (claim.published,) * 2
     if found.high < low or found.low > high:
         return "no"

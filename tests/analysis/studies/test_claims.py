@@ -32,6 +32,12 @@ def test_agreement(
     assert claims.published(claim) == words
 
 
+def test_a_number_without_an_interval_decides_nothing() -> None:
+    found = Found(1.0, float("nan"), float("nan"), "")
+    assert claims.agrees(Claim(words="x", published=1), found) == "open"
+    assert claims.agrees(Claim(words="x", published=None), found) == ""
+
+
 def test_why_is_said_of_reduced_runs_that_disagree_alone(tmp_path: Path) -> None:
     of = {name: Claim(words=name, published=1, why="too small") for name in ("agrees", "differs", "absent")}
     found = {"agrees": Found(1, 0.9, 1.1, "s"), "differs": Found(2, 1.9, 2.1, "s"), "absent": missing("s", "no runs")}
