@@ -17,6 +17,7 @@ COEFFICIENTS = {"power law": 2, "quadratic": 3, "offset": 3}  # that need distin
 STARTS = (0.2, 0.7, 0.95)  # τ_0 over the least τ
 LEAST = 1e-3  # of the least τ: an offset below it is none
 ROUNDS = 40
+HIGHEST = 700.0  # log of the largest number
 
 
 def value(shape: str, p: Array, x: Array) -> Array:
@@ -79,7 +80,7 @@ def _fit_offset(x: Array, y: Array, weight: Array) -> tuple[Array, Array]:
     count = len(y)
     y, weight, least = (np.concatenate([part] * len(STARTS)) for part in (y, weight, least))
     offset = least + np.repeat(np.log(STARTS), count)
-    rest = np.maximum(np.exp(y - offset[:, None]) - 1, 0.02)
+    rest = np.maximum(np.exp(np.minimum(y - offset[:, None], HIGHEST)) - 1, 0.02)
     p = np.column_stack([_solve(x, np.log(rest) + offset[:, None], weight), offset])
     loss = (weight * (y - value("offset", p, x)) ** 2).sum(axis=1)
     damping = np.full(len(p), 1e-2)

@@ -26,8 +26,8 @@ INTRODUCTION = """\
 Every figure of the study is one command, which trains its runs (or goes on with them), reads them and says what
 became of each claim. The tables below are those of the reduced versions, which run on two cores; `diffmem study FIGURE
 --full` is the study's own setting, for GPUs. "Ours" has its 95% interval. A claim *agrees* where that interval holds
-the published number or meets the published range, however wide it is; a claim of a sign is *open* where the interval holds
-both signs, and any is where there is no interval.
+the published number or meets the published range, however wide it is; a claim of a sign is *open* where the interval
+holds both signs, and any is where there is no interval.
 
 `diffmem study` lists the figures, `diffmem study FIGURE --dry-run` says what one costs. `make gallery` writes this page
 from the tables in `docs/data/study`, in which no number is written by hand.

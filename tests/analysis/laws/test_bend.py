@@ -108,3 +108,12 @@ def test_a_censored_run_lifts_a_bent_law() -> None:
         for law, ns in ((kept, n), (dropped, n[n < 512]))
     ]
     assert ends[0] > ends[1]
+
+
+def test_draws_that_are_wide_apart_do_not_overflow() -> None:
+    """As where widths err by so much that a shared draw is e^1000."""
+    x = np.column_stack([np.ones(6), np.linspace(0, 3, 6)])
+    y = np.array([[0.0, 1, 2, 3, 4, 1000]])
+    p, loss = shapes.fit("offset", x, y, np.ones_like(y))
+    assert np.isfinite(p).all()
+    assert np.isfinite(loss).all()
