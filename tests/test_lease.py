@@ -73,10 +73,19 @@ def test_generations_ascend_and_only_the_newest_stays(folder: Path) -> None:
         assert highest(tree_of(folder), folder)[1].released
 
 
-def _race(path: str, host: str, clock: float, start: Barrier, end: Barrier, answers: Connection) -> None:
-    """Try for the run in every round, and hold it until the other has tried too."""
+def _race(path: str, host: str, clock: float, start: Barrier, read: Barrier, end: Barrier, answers: Connection) -> None:
+    """Try for the run in every round, once both have read that it is free; hold it until the other has tried too."""
     be(host, clock)
-    lease.RENEW_SECONDS = lease.LOOK_SECONDS = 0.01  # who comes second soon sees a sign of life
+    waited = set()
+
+    def highest_together(tree: Tree, folder: Path) -> tuple[int, Entry]:
+        latest = highest(tree, folder)
+        if folder not in waited:
+            waited.add(folder)
+            read.wait(20)
+        return latest
+
+    lease.highest = highest_together
     won = []
     for number in range(ROUNDS):
         run = RunDir(Path(path) / str(number))
@@ -98,10 +107,10 @@ def test_of_two_machines_that_race_for_a_run_exactly_one_wins(tmp_path: Path, mo
             past = replace(ELSEWHERE, expires=time.time() - 2 * lease.SKEW_SECONDS, released=number % 3 == 1)
             leave_behind(tmp_path / str(number) / "lease", past, number=7)
     context = get_context("fork")
-    start, end = context.Barrier(2), context.Barrier(2)
+    barriers = [context.Barrier(2) for _ in range(3)]
     ends = [context.Pipe(duplex=False) for _ in range(2)]
     processes = [
-        context.Process(target=_race, args=(str(tmp_path), host, clock, start, end, sender))
+        context.Process(target=_race, args=(str(tmp_path), host, clock, *barriers, sender))
         for (host, clock), (_, sender) in zip((("a", -30.0), ("b", 30.0)), ends, strict=True)
     ]
     for process, (_, sender) in zip(processes, ends, strict=True):
