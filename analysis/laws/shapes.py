@@ -17,7 +17,7 @@ COEFFICIENTS = {"power law": 2, "quadratic": 3, "offset": 3}  # that need distin
 STARTS = (0.2, 0.7, 0.95)  # τ_0 over the least τ
 LEAST = 1e-3  # of the least τ: an offset below it is none
 ROUNDS = 40
-HIGHEST = 700.0  # log of the largest number
+HIGHEST = 700.0  # below the log of the largest number
 
 
 def value(shape: str, p: Array, x: Array) -> Array:

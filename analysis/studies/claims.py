@@ -22,13 +22,13 @@ DIGITS = 6  # significant ones of what is written
 
 
 def table(claims: Mapping[str, Claim], found: Mapping[str, Found], *, reduced: bool) -> pd.DataFrame:
-    """One row a claim, with COLUMNS. `why`: the note of what was found, and the claim's if reduced runs disagree."""
+    """One row a claim, with COLUMNS. `why`: the note of what was found, and the claim's but where runs agree."""
     return pd.DataFrame([_row(claim, found[key], reduced) for key, claim in claims.items()], columns=list(COLUMNS))
 
 
 def _row(claim: Claim, one: Found, reduced: bool) -> tuple[object, ...]:
     verdict = agrees(claim, one)
-    why = f"{one.note} {claim.why if reduced and verdict in ('no', 'open') else ''}".strip()
+    why = f"{one.note} {claim.why if reduced and verdict in ('no', 'open', '') else ''}".strip()
     return claim.words, published(claim), one.ours, one.low, one.high, one.setting, verdict, why
 
 

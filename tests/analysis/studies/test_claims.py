@@ -38,6 +38,11 @@ def test_a_number_without_an_interval_decides_nothing() -> None:
     assert claims.agrees(Claim(words="x", published=None), found) == ""
 
 
+def test_why_is_said_where_nothing_was_published() -> None:
+    of = {"x": Claim(words="x", published=None, why="as derived")}
+    assert list(claims.table(of, {"x": Found(1, 0.9, 1.1, "s")}, reduced=True)["why"]) == ["as derived"]
+
+
 def test_why_is_said_of_reduced_runs_that_disagree_alone(tmp_path: Path) -> None:
     of = {name: Claim(words=name, published=1, why="too small") for name in ("agrees", "differs", "absent")}
     found = {"agrees": Found(1, 0.9, 1.1, "s"), "differs": Found(2, 1.9, 2.1, "s"), "absent": missing("s", "no runs")}
