@@ -73,7 +73,8 @@ def ratio(times: pd.DataFrame, control: pd.DataFrame, name: str, setting: str) -
     both = times.merge(control, on=CELL, suffixes=("", "_control"))
     both = both[(both[f"{name}_status"] == "reached") & (both[f"{name}_status_control"] == "reached")]
     if len(both) < 2:
-        return missing(setting, f"{name} was reached in both arms by {len(both) or 'no'} of the pairs, and an interval needs two.")
+        pairs = "one pair" if len(both) else "no pair"
+        return missing(setting, f"{pairs} of runs reached {name} in both arms, and an interval needs two.")
     log_ratio = np.log(both[name] / both[f"{name}_control"])
     mean, error = float(log_ratio.mean()), float(log_ratio.std(ddof=1)) / np.sqrt(len(both))
     half = float(student.ppf(0.975, len(both) - 1)) * error
