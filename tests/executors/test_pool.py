@@ -20,16 +20,17 @@ ENDLESS = """
 import os
 import time
 
-sweep = os.getppid()
-while os.getppid() == sweep:
+while os.getppid() == int(os.environ["SWEEP"]):
     time.sleep(0.05)
 raise SystemExit
 """
 SWEEP = """
+import os
 import sys
 from diffmem.cli.main import main
 from diffmem.executors import pool
 
+os.environ["SWEEP"] = str(os.getpid())  # which may have left before the server asks for its parent
 pool.PRELOAD.insert(0, "endless")
 sys.exit(main(sys.argv[1:]))
 """
