@@ -6,12 +6,12 @@
 
 import copy
 import difflib
+import functools
 import itertools
 import math
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -267,16 +267,22 @@ def _compose(
         name = override.key_or_group
         if name in known and override.value() not in known[name]:
             raise InputError(f"{override.input_line}: {name} is one of {', '.join(known[name])}.")
-    chosen = [str(override.input_line) for override in parsed if override.key_or_group in known]
-    with _hydra():
-        settings = hydra.compose(primary, overrides=chosen)
-        _check_keys(parsed, settings, [*known], primary)
-        try:
-            whole = [str(override.input_line) for override in parsed]
-            return hydra.compose(primary, overrides=whole, return_hydra_config=with_hydra)
-        except (HydraException, OmegaConfBaseException) as error:
-            cause = error.__cause__ or error
-            raise InputError(str(cause).splitlines()[0]) from error
+    chosen = (str(override.input_line) for override in parsed if override.key_or_group in known)
+    _check_keys(parsed, _composed(primary, tuple(chosen)), [*known], primary)
+    try:
+        whole = (str(override.input_line) for override in parsed)
+        return _composed(primary, tuple(whole), with_hydra=with_hydra)
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = error.__cause__ or error
+        raise InputError(str(cause).splitlines()[0]) from error
+
+
+@functools.lru_cache(maxsize=32)
+def _composed(primary: str, overrides: tuple[str, ...], *, with_hydra: bool = False) -> DictConfig:
+    """What Hydra composes, read and never changed. Kept, since a command composes the same several times."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_module(CONFIGS, version_base="1.3", job_name="diffmem"):
+        return hydra.compose(primary, overrides=list(overrides), return_hydra_config=with_hydra)
 
 
 def _check_keys(parsed: list[Override], settings: DictConfig, group_names: list[str], verb: str) -> None:
@@ -317,10 +323,3 @@ def _plain(settings: DictConfig) -> dict[str, Any]:
         raise InputError(f"{error.full_key}: {first_line(error, 120)}: write the value itself.") from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items() if key != "hydra"}
-
-
-@contextmanager
-def _hydra() -> Iterator[None]:
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_module(CONFIGS, version_base="1.3", job_name="diffmem"):
-        yield

@@ -96,6 +96,8 @@ def test_the_error_falls_with_the_tolerance_and_is_bounded_by_what_is_reported()
     assert errors[1] < errors[0]
     reported = divergence(model, PROCESS, x, normal_log_density(x, mean, variance))["kl_error"]
     assert errors[1] < reported
+    by_tolerance = [log_density(model, PROCESS, x, tolerance) for tolerance in (TOLERANCE, 10 * TOLERANCE)]
+    assert reported == pytest.approx(abs(float((by_tolerance[0] - by_tolerance[1]).mean())))
 
 
 def test_a_network_loses_the_volume_that_its_flow_does() -> None:

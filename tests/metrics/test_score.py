@@ -8,10 +8,10 @@ from diffmem.config.diffusion import LinearDiffusion
 from diffmem.data import mixture
 from diffmem.diffusion.empirical import EmpiricalDenoiser
 from diffmem.diffusion.process import Process
-from diffmem.metrics.score import Told, score_errors
+from diffmem.metrics.score import Told, empirical_score_distance, score_errors
 
 PROCESS = Process.from_config(LinearDiffusion(T=1000, beta_first=1e-4, beta_last=2e-2))
-MU, SIGMA, SCALE, T = 1.0, 0.5, 2.0, (20, 200, 700)
+MU, SIGMA, SCALE, T = 1.5, 0.5, 2.0, (20, 200, 700)
 POINTS = SCALE * torch.from_numpy(mixture.draw(600, 4, MU, SIGMA))
 TRAIN, HELDOUT = POINTS[:64], POINTS[100:]
 EMPIRICAL = EmpiricalDenoiser(TRAIN, PROCESS)
@@ -55,6 +55,15 @@ def test_error_of_a_model_that_answers_zero_is_the_norm_of_the_score() -> None:
         lambda x, t: torch.zeros_like(x), PROCESS, TRAIN, HELDOUT, mu=MU, sigma=SIGMA, scale=SCALE, t=(999,)
     )
     assert row["score_pop_t999"] == pytest.approx(1.88, abs=0.1)  # E|z| = 1.880 for z normal in 4 dimensions
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_the_distance_from_the_training_set_is_the_share_that_is_missing_of_its_score(share: float) -> None:
+    def model(x: Tensor, t: Tensor) -> Tensor:
+        return share * EMPIRICAL(x, t)
+
+    found = empirical_score_distance(model, PROCESS, TRAIN, HELDOUT, 200, tile=300)
+    assert found == pytest.approx(1 - share, abs=1e-6)
 
 
 @pytest.mark.parametrize("guidance", [0.0, 1.0, 2.5])

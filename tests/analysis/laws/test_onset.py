@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import sem
+from scipy.stats import t as student
 
 from diffmem.analysis.laws.onset import LEARNED, gaps, loss_times, onsets, run_onsets, slope
 from diffmem.analysis.times.family import family_times
@@ -50,6 +52,14 @@ def test_the_table_has_the_planted_onsets_in_its_intervals(rows: pd.DataFrame) -
             assert one["low"] < ONSETS[t] * n / 64 < one["high"]
 
 
+def test_the_interval_of_an_onset_is_students_in_its_logarithm(rows: pd.DataFrame) -> None:
+    each = run_onsets(gaps(rows))
+    for one in onsets(each[each["t"] == 50]).to_dict("records"):
+        logs = np.log(each.loc[(each["t"] == 50) & (each["n"] == one["n"]), "onset"])
+        low, high = student.interval(0.95, len(logs) - 1, loc=logs.mean(), scale=sem(logs))
+        assert [one["onset"], one["low"], one["high"]] == pytest.approx(np.exp([logs.mean(), low, high]))
+
+
 def test_the_slope_is_the_planted_one(rows: pd.DataFrame) -> None:
     """Within four standard errors, of the runs' own scatter: what a run shifts as a whole is no part of a slope."""
     known = [t for t in ONSETS if np.isfinite(ONSETS[t])]
@@ -65,6 +75,9 @@ def test_the_slope_is_the_planted_one(rows: pd.DataFrame) -> None:
 def test_few_runs_or_times_say_nothing(rows: pd.DataFrame) -> None:
     each = run_onsets(gaps(rows))
     assert slope(each[each["run"] == "n64-s0"]) is None
+    both = slope(each[each["run"].isin(["n64-s0", "n64-s1"])])
+    assert both is not None
+    assert both.runs == 2
     assert slope(each[each["t"] >= 50]) is None
     assert gaps(rows[rows["step"] > 0]).empty
 
