@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup --max-worker-restart 0
 
-.PHONY: quickstart shell test test-fast fuzz setup lint wheel-test docs gallery
+.PHONY: quickstart shell test test-fast tutorials fuzz setup lint wheel-test docs gallery
 
 quickstart: setup
 	$(BIN)/diffmem sweep experiment=quickstart
@@ -13,10 +14,14 @@ shell: setup
 	@VIRTUAL_ENV=$(abspath $(VENV)) PATH=$(abspath $(BIN)):$$PATH $${SHELL:-/bin/sh}
 
 test: setup
-	$(BIN)/python -m pytest -n auto --dist loadgroup --max-worker-restart 0
+	$(PYTEST) -m "not tutorial"
 
 test-fast: setup
-	$(BIN)/python -m pytest -n auto --dist loadgroup --max-worker-restart 0 -m "not slow"
+	$(PYTEST) -m "not slow"
+
+# Every command and every line of Python of the tutorials, as they stand
+tutorials: setup
+	$(PYTEST) -m tutorial
 
 # Tries 2,000 bad inputs and counts how each ended; FUZZ=500 tries fewer.
 FUZZ ?= 2000

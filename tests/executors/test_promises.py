@@ -23,7 +23,7 @@ from tests.helpers.tiny import outcome_bytes, same_bytes
 pytestmark = pytest.mark.slow
 
 ENDLESS = 1_000_000  # steps
-KILLED: dict[str, Any] = {"steps": 400, "save_seconds": 0.1}  # long enough to be killed at several resume points
+KILLED: dict[str, Any] = {"steps": 300, "save_seconds": 0.1}  # long enough to be killed at several resume points
 NAMED = {name: pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ENGINES}
 # where the worker is the sweep itself, the test of a killed sweep kills it
 killable = pytest.mark.parametrize("engine", [NAMED[name] for name in ENGINES if ENGINES[name].apart], indirect=True)

@@ -28,7 +28,7 @@ from tests.helpers.tiny import CHECKPOINTS, outcome_bytes, same_bytes, tiny
 
 pytestmark = pytest.mark.slow
 
-KILLS = 40
+KILLS = 25
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(PRELOAD)
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import sem
+from scipy.stats import t as student
 
 from diffmem.analysis.studies import laws
 from diffmem.analysis.studies.reading import Reading, Request
@@ -46,6 +48,18 @@ def test_true_values_lie_in_the_intervals(reading: Reading) -> None:
         found = reading.found[key]
         assert found.low <= true <= found.high, key
         assert found.high - found.low < 0.5, key
+
+
+def test_a_ratio_of_two_pairs_is_students(tmp_path: Path) -> None:
+    places = {
+        arm: write_family(tmp_path / f"{arm}.csv", scale, (64,)) for arm, scale in (("slow", 10 * RATIO), ("fast", 10))
+    }
+    reading = laws.read(Request(places=places, keys=["slow/fast.tau_mem.ratio"], images=Pictures()))
+    found, table = reading.found["slow/fast.tau_mem.ratio"], reading.picture.data
+    table = table[table["time"] == "tau_mem"].pivot(index="run", columns="arm", values="tau")
+    log_ratio = np.log(table["slow"] / table["fast"])
+    low, high = student.interval(0.95, 1, loc=log_ratio.mean(), scale=sem(log_ratio))
+    assert [found.ours, found.low, found.high] == pytest.approx(np.exp([log_ratio.mean(), low, high]))
 
 
 def test_what_is_not_there_is_said(reading: Reading) -> None:

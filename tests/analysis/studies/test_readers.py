@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 
 from diffmem.analysis.studies import registry
 from diffmem.analysis.studies.joined import joined
@@ -75,6 +76,13 @@ def test_thresholds_move_the_time_and_not_its_exponent() -> None:
         assert found.low - 0.02 <= true <= found.high + 0.02, key
         assert abs(found.ours - true) < 0.15, key
     assert set(reading.picture.data["k"]) == {float(k) for k in SHIFT}
+    times = reading.picture.data.pivot(index=["n", "run"], columns="k", values="tau_mem")
+    x, y = np.log(times.index.get_level_values("n").to_numpy(float)), np.log(times[0.5] / times[0.3333]).to_numpy()
+    design = np.stack([np.ones_like(x), x], axis=1)
+    best, (rest,), *_ = np.linalg.lstsq(design, y, rcond=None)
+    half = student.ppf(0.975, len(x) - 2) * np.sqrt(rest / (len(x) - 2) * np.linalg.inv(design.T @ design)[1, 1])
+    found = reading.found["0.5.difference"]
+    assert [found.ours, found.low, found.high] == pytest.approx([best[1], best[1] - half, best[1] + half])
 
 
 def test_thresholds_need_their_columns() -> None:
@@ -109,6 +117,10 @@ def test_learning_reads_laws_and_draws_one_table() -> None:
     assert reading.found["one.tau_mem.alpha"].low <= ALPHA <= reading.found["one.tau_mem.alpha"].high
     assert {"loss_train", "loss_test", "f_mem", "quality"} <= set(reading.picture.data)
     assert len(reading.picture.data) == sum(map(len, tables))
+    against, per_image = ([np.max(line.get_xdata()) for line in axes.lines] for axes in reading.picture.figure.axes[:2])
+    last = tables[0]["step"].max()
+    assert set(against) == {last}
+    assert set(per_image) == {last / n for n in (32, 64, 128, 256)}
 
 
 def test_samples_are_shown_of_runs_alone() -> None:
