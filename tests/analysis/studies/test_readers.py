@@ -77,7 +77,7 @@ def test_thresholds_move_the_time_and_not_its_exponent() -> None:
         assert abs(found.ours - true) < 0.15, key
     assert set(reading.picture.data["k"]) == {float(k) for k in SHIFT}
     times = reading.picture.data.pivot(index=["n", "run"], columns="k", values="tau_mem")
-    x, y = np.log(times.index.get_level_values("n").to_numpy(float)), np.log(times[0.5] / times[0.3333]).to_numpy()
+    x, y = np.log(times.index.get_level_values("n").to_numpy(float)), np.log((times[0.5] / times[0.3333]).to_numpy())
     design = np.stack([np.ones_like(x), x], axis=1)
     best, (rest,), *_ = np.linalg.lstsq(design, y, rcond=None)
     half = student.ppf(0.975, len(x) - 2) * np.sqrt(rest / (len(x) - 2) * np.linalg.inv(design.T @ design)[1, 1])
