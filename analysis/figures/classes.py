@@ -76,5 +76,5 @@ def classes(rows: pd.DataFrame, quality: str | None = None) -> Figure:
     figure.supxlabel(STEP, fontsize=10.5)
     named = [*(labels if len(labels) <= NAMED else ()), ALL]
     lines = [Line2D([], [], color=colours[label], label=f"class {label}" if label != ALL else ALL) for label in named]
-    figure.legend(handles=lines, loc="outside upper center", ncols=min(len(lines), 11))
+    figure.legend(handles=lines, loc="outside upper center", ncols=min(len(lines), 3 * len(measures)))
     return figure

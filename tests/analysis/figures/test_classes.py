@@ -41,6 +41,15 @@ def test_lines_are_the_columns() -> None:
         np.testing.assert_allclose(everyone, part["f_mem"])
 
 
+def test_the_key_of_ten_classes_is_inside_the_figure() -> None:
+    for measures in (["f_mem"], ["f_mem", "fd_pixels"]):
+        columns = {f"{name}@class{label}": ROWS[name] for name in measures for label in range(10)}
+        figure = classes(ROWS.assign(**columns))
+        figure.draw_without_rendering()
+        key, whole = figure.legends[0].get_window_extent(), figure.bbox
+        assert whole.x0 <= key.x0 < key.x1 <= whole.x1
+
+
 def test_runs_of_one_n_are_averaged() -> None:
     rows, _ = family(ns=(32,), seeds=(0, 1))
     rows["f_mem@class0"] = rows["f_mem"] / 2
