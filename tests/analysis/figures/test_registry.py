@@ -39,3 +39,14 @@ def test_figures_come_in_the_order_of_the_registry() -> None:
         "phase_diagram",
         "scores",
     }  # of which there is none here
+
+
+@pytest.mark.parametrize(("ns", "widths"), [((32, 64), (8, 16)), ((16, 32, 64, 128, 256, 512, 1024), (8, 16, 32, 64))])
+def test_the_key_of_every_figure_is_inside_it(ns: tuple[int, ...], widths: tuple[int, ...]) -> None:
+    rows, times = family(ns=ns, widths=widths)
+    shown, window = sheets((32,), (119,)), sheets((32,), (9, 50, 119))
+    for name, picture in draw_all(Material(rows=rows, times=times, laws=LAWS, sheets=shown, window=window)).items():
+        picture.figure.draw_without_rendering()
+        for key in picture.figure.legends:
+            place, whole = key.get_window_extent(), picture.figure.bbox
+            assert whole.x0 <= place.x0 < place.x1 <= whole.x1, name
