@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup --max-worker-restart 0
 
-.PHONY: quickstart shell test test-fast tutorials fuzz setup lint wheel-test docs gallery
+.PHONY: quickstart shell test test-fast test-long fuzz setup lint wheel-test docs gallery
 
 quickstart: setup
 	$(BIN)/diffmem sweep experiment=quickstart
@@ -14,14 +14,14 @@ shell: setup
 	@VIRTUAL_ENV=$(abspath $(VENV)) PATH=$(abspath $(BIN)):$$PATH $${SHELL:-/bin/sh}
 
 test: setup
-	$(PYTEST) -m "not tutorial"
+	$(PYTEST) -m "not long"
 
 test-fast: setup
 	$(PYTEST) -m "not slow"
 
-# Every command and every line of Python of the tutorials, as they stand
-tutorials: setup
-	$(PYTEST) -m tutorial
+# The tutorials as they stand, and what is tried many times: kills at random moments, intervals that cover
+test-long: setup
+	$(PYTEST) -m long
 
 # Tries 2,000 bad inputs and counts how each ended; FUZZ=500 tries fewer.
 FUZZ ?= 2000

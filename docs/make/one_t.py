@@ -3,6 +3,8 @@
     for t in 100 200; do
         diffmem sweep experiment=targets_mixture diffusion.predict=epsilon,x0,v seed=0,1 train.t=$t "eval.t=[$t]" \\
             stop.f_mem=null out=runs/one_t/$t
+        diffmem sweep experiment=targets_mixture diffusion.predict=v train.loss_weight=min_snr seed=0,1 train.t=$t \\
+            "eval.t=[$t]" stop.f_mem=null out=runs/one_t/${t}_min_snr
     done
     python -m docs.make.one_t runs/one_t
 
@@ -37,11 +39,12 @@ def main(folder: Path) -> pd.DataFrame:
     """The table of the runs in `folder`/T, one row for each t, level, target and replicate; written to TABLE."""
     records = []
     for t, levels in LEVELS.items():
-        for run in diffmem.load_runs(folder / str(t)):
+        for run in [run for name in (f"{t}", f"{t}_min_snr") for run in diffmem.load_runs(folder / name)]:
             rows = run.metrics().query("step > 0")
             for level in levels:
                 step = crossing(rows["step"].to_numpy(), rows[f"loss_train_t{t}"].to_numpy(), level)
                 target = run.config.to_mapping()["diffusion"].get("predict", "epsilon")
+                target += ", min-SNR" if run.config.train.loss_weight == "min_snr" else ""
                 records.append({"t": t, "loss": level, "target": target, "seed": run.config.seed, "step": round(step)})
     table = pd.DataFrame(records).sort_values(["t", "loss", "target", "seed"], ascending=[True, False, True, True])
     table.to_csv(TABLE, index=False)

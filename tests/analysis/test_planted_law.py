@@ -8,6 +8,7 @@ from tests.helpers.planted_law import ALPHA, BETA, DRAWS, WIDTH, N, read_times
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("censored", [0.0, 0.25, 0.5])
 def test_intervals_of_both_exponents_cover_and_the_naive_fit_is_biased(censored: float) -> None:
     tau, status = read_times(censored)

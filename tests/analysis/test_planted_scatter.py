@@ -15,6 +15,7 @@ LAWS = [case for case in CASES if len(case.n) > 2]
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("case", LAWS, ids=lambda case: case.name)
 def test_intervals_and_advice_keep_their_promise(case: Case) -> None:
     seen = list(measure(case, FAMILIES, FAMILIES // 2))

@@ -76,6 +76,7 @@ READ = [  # for the verbs that write nothing into a run: what no reading needs a
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_link_in_the_place_of_anything_changes_nothing_outside(
     trained: Path, tmp_path: Path, verb: str, capsys: pytest.CaptureFixture[str]

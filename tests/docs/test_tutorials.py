@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.tutorial
+@pytest.mark.long
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "tutorials").glob("*.md")), ids=lambda path: path.stem)
 def test_a_tutorial_runs(path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

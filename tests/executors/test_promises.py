@@ -20,7 +20,7 @@ from diffmem.training.session import Outcome
 from tests.helpers.engines import ENGINES, Engine, at_work, drive, quick, started, training, wait
 from tests.helpers.tiny import outcome_bytes, same_bytes
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ENDLESS = 1_000_000  # steps
 KILLED: dict[str, Any] = {"steps": 300, "save_seconds": 0.1}  # long enough to be killed at several resume points

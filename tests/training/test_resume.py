@@ -98,6 +98,7 @@ def test_the_whole_run_is_whole(whole: dict[str, bytes]) -> None:
             assert f"checkpoints/step_{step:08d}/{average}/diffusion_pytorch_model.safetensors" in whole
 
 
+@pytest.mark.long
 def test_kills_at_random_moments_and_during_every_kind_of_write(tmp_path: Path, whole: dict[str, bytes]) -> None:
     """Each process is killed at a random write or after a random time; the next goes on. Whole runs are compared."""
     draw = random.Random(0)

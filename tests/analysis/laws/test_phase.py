@@ -162,6 +162,7 @@ def test_a_non_monotone_pair_is_pooled() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("replicates", "last"), [(1, 50_000.0), (3, 50_000.0), (1, 4000.0)])
 def test_intervals_of_the_boundary_cover(replicates: int, last: float) -> None:
     rng = np.random.default_rng(1)

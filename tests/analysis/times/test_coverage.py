@@ -10,6 +10,7 @@ UNCOUNTED = {"spike, then zeros"}
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name not in UNCOUNTED])
 def test_intervals_cover(name: str) -> None:
     times = read(FAMILIES[name], CURVES, 200, np.random.default_rng(5))
@@ -21,6 +22,7 @@ def test_intervals_cover(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_spike_and_then_zeros_are_never_reached() -> None:
     times = read(FAMILIES["spike, then zeros"], CURVES, 50, np.random.default_rng(5))
     assert set(times["status"]) == {"right"}
