@@ -32,9 +32,9 @@ holds both signs, and any is where there is no interval.
 `diffmem study` lists the figures, `diffmem study FIGURE --dry-run` says what one costs. `make gallery` writes this page
 from the tables in `docs/data/study`, in which no number is written by hand.
 
-Two results have verbs of their own, and stand in [theory.md](theory.md): the least error of the score ~ ψ_n^-0.59 (`diffmem
-theory score_error`), and theory, random features and networks on one page (`diffmem theory overlay`). The mixture's
-Kullback-Leibler divergence is in [mixture.md](mixture.md).
+Two results have verbs of their own, and stand in [theory.md](theory.md): the least error of the score ~ ψ_n^-0.59
+(`diffmem theory score_error`), and theory, random features and networks on one page (`diffmem theory overlay`). The
+mixture's Kullback-Leibler divergence is in [mixture.md](mixture.md).
 """
 
 COSTS = """\

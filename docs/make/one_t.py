@@ -6,6 +6,10 @@
         diffmem sweep experiment=targets_mixture diffusion.predict=v train.loss_weight=min_snr seed=0,1 train.t=$t \\
             "eval.t=[$t]" stop.f_mem=null out=runs/one_t/${t}_min_snr
     done
+    for weight in uniform min_snr; do
+        diffmem sweep experiment=targets_mixture diffusion.predict=v train.loss_weight=$weight seed=0,1 train.t=100 \\
+            "eval.t=[100]" stop.f_mem=null optimizer.lr=0.00625 out=runs/one_t/100_small_$weight
+    done
     python -m docs.make.one_t runs/one_t
 
 Each step is that at which the loss of ε on the training points falls through a level, interpolated in log step and log
@@ -36,17 +40,18 @@ def crossing(steps: NDArray[np.int64], losses: NDArray[np.float64], level: float
 
 
 def main(folder: Path) -> pd.DataFrame:
-    """The table of the runs in `folder`/T, one row for each t, level, target and replicate; written to TABLE."""
+    """The runs in `folder`/T*, a row for each t, learning rate, level, target and replicate; written to TABLE."""
     records = []
     for t, levels in LEVELS.items():
-        for run in [run for name in (f"{t}", f"{t}_min_snr") for run in diffmem.load_runs(folder / name)]:
+        for run in [run for part in sorted(folder.glob(f"{t}*")) for run in diffmem.load_runs(part)]:
             rows = run.metrics().query("step > 0")
             for level in levels:
                 step = crossing(rows["step"].to_numpy(), rows[f"loss_train_t{t}"].to_numpy(), level)
                 target = run.config.to_mapping()["diffusion"].get("predict", "epsilon")
                 target += ", min-SNR" if run.config.train.loss_weight == "min_snr" else ""
-                records.append({"t": t, "loss": level, "target": target, "seed": run.config.seed, "step": round(step)})
-    table = pd.DataFrame(records).sort_values(["t", "loss", "target", "seed"], ascending=[True, False, True, True])
+                named = {"lr": run.config.optimizer.lr, "loss": level, "target": target, "seed": run.config.seed}
+                records.append({"t": t, **named, "step": round(step)})
+    table = pd.DataFrame(records).sort_values(list(records[0]), ascending=[True, False, False, True, True, True])
     table.to_csv(TABLE, index=False)
     return table
 
