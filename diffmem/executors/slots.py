@@ -19,6 +19,7 @@ from diffmem.training.plan import Plan
 from diffmem.training.session import Outcome
 
 LOOK_BEATS = 2.0  # heartbeats between looks at a run that another process works on
+WAKE_SECONDS = 0.5  # between looks for signals: one that came to another thread ends no wait of the main one
 
 
 class Elsewhere(Exception):
@@ -110,7 +111,8 @@ class Slots:
         elif not self._most_threads:
             self._work_off()
         for ended in self._ended:
-            ended.wait()
+            while not ended.wait(WAKE_SECONDS):
+                pass
         for future in self._futures.values():
             if not future.done():
                 future.set_result(LEFT)

@@ -26,12 +26,23 @@ raise SystemExit
 """
 SWEEP = """
 import os
+import signal
 import sys
+import threading
+import time
 from diffmem.cli.main import main
 from diffmem.executors import pool
 
 os.environ["SWEEP"] = str(os.getpid())  # which may have left before the server asks for its parent
 pool.PRELOAD.insert(0, "endless")
+
+def elsewhere():  # a signal that comes to another thread, as any may, does not end the wait of the main one
+    while not os.path.exists("elsewhere"):
+        time.sleep(0.05)
+    signal.pthread_kill(threading.get_ident(), int(open("elsewhere").read()))
+    time.sleep(1000)
+
+threading.Thread(target=elsewhere, daemon=True).start()
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -49,8 +60,9 @@ def loading(sweep: int) -> bool:
     return False
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_leaves_at_once(number: signal.Signals, tmp_path: Path) -> None:
+def test_it_leaves_at_once(number: signal.Signals, elsewhere: bool, tmp_path: Path) -> None:
     words = ["sweep", "experiment=null", *OVERRIDES, "data.n=8,10", "executor=pool", "executor.workers=2", "out=runs"]
     (tmp_path / "endless.py").write_text(ENDLESS)
     sweep = subprocess.Popen(
@@ -63,7 +75,11 @@ def test_it_leaves_at_once(number: signal.Signals, tmp_path: Path) -> None:
     )
     while not loading(sweep.pid) and sweep.poll() is None:
         time.sleep(0.02)
-    os.killpg(sweep.pid, number) if number == signal.SIGINT else os.kill(sweep.pid, number)  # as a terminal does
+    if elsewhere:
+        (tmp_path / "told").write_text(str(int(number)))
+        (tmp_path / "told").rename(tmp_path / "elsewhere")
+    else:
+        os.killpg(sweep.pid, number) if number == signal.SIGINT else os.kill(sweep.pid, number)  # as a terminal does
     out, err = sweep.communicate()
     assert sweep.returncode == 130, (out, err)
     assert "Traceback" not in out + err
