@@ -267,11 +267,11 @@ def _compose(
         name = override.key_or_group
         if name in known and override.value() not in known[name]:
             raise InputError(f"{override.input_line}: {name} is one of {', '.join(known[name])}.")
-    chosen = (str(override.input_line) for override in parsed if override.key_or_group in known)
-    _check_keys(parsed, _composed(primary, tuple(chosen)), [*known], primary)
+    chosen = tuple(str(override.input_line) for override in parsed if override.key_or_group in known)
+    _check_keys(parsed, _composed(primary, chosen), [*known], primary)
     try:
-        whole = (str(override.input_line) for override in parsed)
-        return _composed(primary, tuple(whole), with_hydra=with_hydra)
+        whole = tuple(str(override.input_line) for override in parsed)
+        return _composed(primary, whole, with_hydra=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__ or error
         raise InputError(str(cause).splitlines()[0]) from error
