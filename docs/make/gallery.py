@@ -84,8 +84,8 @@ def _section(study: Study) -> str:
 
 
 def _cell(words: str) -> str:
-    """Words that Markdown shows as they are."""
-    return words.replace("|", r"\|").replace("_", r"\_").replace("~", r"\~").replace("^", r"\^")
+    """Words that Markdown shows as they are, on the site, which knows no escape of a tilde, as elsewhere."""
+    return words.replace("|", r"\|").replace("_", r"\_").replace("~", "&#126;")
 
 
 if __name__ == "__main__":
